@@ -1,0 +1,1 @@
+"""Carries messages between the processes that serve one application."""

@@ -1,0 +1,1 @@
+"""Facts about a database and its settings become findings with remedies."""

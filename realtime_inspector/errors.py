@@ -1,0 +1,151 @@
+"""One tree of errors; each class carries its consequence: a wire code, a safe sentence (its docstring), an HTTP status.
+
+RealtimeError
+    TokenError
+        TokenMissing, TokenExpired, TokenMalformed, TokenSignatureInvalid, TokenClaimsInvalid, RoleNotAllowed, KeysUnavailable
+    Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge
+    SourceError
+        StreamEnded, SlotLost
+    DatabaseUnavailable
+    SetupError
+"""
+
+from typing import ClassVar
+
+from realtime_inspector.model import Problem
+
+
+class RealtimeError(Exception):
+    """Something went wrong that the other side may be told about."""
+
+    code: ClassVar[str] = "UnknownError"
+    status: ClassVar[int] = 500
+    hint: ClassVar[str] = ""
+
+    def __init__(self, text: str = "", *, hint: str = "") -> None:
+        self.text = text or (self.__doc__ or "").strip()
+        self.remedy = hint or self.hint
+        super().__init__(self.text)
+
+    @property
+    def problem(self) -> Problem:
+        """The same as a value for the wire."""
+        return Problem(self.code, self.text, self.remedy)
+
+
+class TokenError(RealtimeError):
+    """The token was refused."""
+
+    code = "MalformedJWT"
+    status = 401
+
+
+class TokenMissing(TokenError):
+    """API key is missing"""
+
+    hint = "Send a JWT as the apikey query parameter or as the x-api-key header."
+
+
+class TokenExpired(TokenError):
+    """Token has expired"""
+
+    code = "InvalidJWTToken"
+    hint = "Refresh the session and join again."
+
+
+class TokenMalformed(TokenError):
+    """The token provided is not a valid JWT"""
+
+
+class TokenSignatureInvalid(TokenError):
+    """Failed to validate JWT signature"""
+
+    code = "JwtSignatureError"
+    hint = "Sign the token with the key that the service was configured with."
+
+
+class TokenClaimsInvalid(TokenError):
+    """Fields `role` and `exp` are required in JWT"""
+
+    code = "InvalidJWTToken"
+
+
+class RoleNotAllowed(TokenError):
+    """The role of this token may not be used here"""
+
+    code = "Unauthorized"
+    status = 403
+    hint = "Add the role to RTI_ALLOWED_ROLES and run `realtime-inspector init` again."
+
+
+class KeysUnavailable(TokenError):
+    """The keys to verify this token could not be fetched"""
+
+    code = "JwtSignerError"
+    status = 503
+
+
+class Forbidden(RealtimeError):
+    """Insufficient permissions"""
+
+    code = "ACCESS_DENIED"
+    status = 403
+
+
+class NotFound(RealtimeError):
+    """Not found"""
+
+    code = "NOT_FOUND"
+    status = 404
+
+
+class InvalidInput(RealtimeError):
+    """The request is not valid"""
+
+    code = "INVALID_INPUT"
+    status = 400
+
+
+class ReasonRequired(InvalidInput):
+    """Reason is required"""
+
+    code = "MISSING_REQUIRED_FIELD"
+    hint = "Say in at least 5 characters why you look through somebody else's eyes."
+
+
+class PayloadTooLarge(RealtimeError):
+    """The payload is larger than allowed"""
+
+    code = "PayloadTooLarge"
+    status = 413
+
+
+class SourceError(RealtimeError):
+    """The stream of changes was interrupted"""
+
+    code = "SourceError"
+    status = 503
+
+
+class StreamEnded(SourceError):
+    """Postgres ended the replication stream"""
+
+
+class SlotLost(SourceError):
+    """The replication slot is gone; changes in between are lost"""
+
+    code = "SlotLost"
+
+
+class DatabaseUnavailable(RealtimeError):
+    """Realtime was unable to connect to the project database"""
+
+    code = "UnableToConnectToProject"
+    status = 503
+
+
+class SetupError(RealtimeError):
+    """The database is not prepared for the service"""
+
+    code = "SetupError"
+    hint = "Run `realtime-inspector init --database-url ADMIN_URL --env-file FILE`, then `realtime-inspector doctor`."

@@ -1,0 +1,1 @@
+"""Claims become Identities: token verification and the rules of impersonation."""

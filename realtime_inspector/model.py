@@ -1,0 +1,176 @@
+"""The nouns that cross rooms: what Postgres said, who is asking, what they asked for, and where in the stream we are."""
+
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Final, Literal
+
+
+class Operation(StrEnum):
+    """What a change did to its row; the spelling is the one of the Realtime protocol."""
+
+    INSERT = "INSERT"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    TRUNCATE = "TRUNCATE"
+
+
+class ReplicaIdentity(StrEnum):
+    """pg_class.relreplident: which old columns Postgres writes to the log for UPDATE and DELETE."""
+
+    DEFAULT = "d"
+    NOTHING = "n"
+    FULL = "f"
+    INDEX = "i"
+
+
+class Unchanged(Enum):
+    """The stand-in for a TOASTed value that an UPDATE did not touch: Postgres does not repeat it in the stream."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+Value = str | None | Literal[Unchanged.UNCHANGED]
+"""One column's value: the text of its type's output function, None for NULL, or UNCHANGED."""
+Row = tuple[Value, ...]
+"""One row's values in the order of its relation's columns."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a change stands: the LSN of its commit and its index in the transaction, from 0.
+
+    The LSN alone is not a key: rows of one COPY share it, and a COMMIT shares it with the next BEGIN.
+    """
+
+    commit_lsn: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the stream's Relation message describes it; `is_key`: part of the replica identity."""
+
+    name: str
+    type_oid: int
+    type_modifier: int = -1
+    is_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A published table as the stream's Relation message describes it, valid until the next one with its oid."""
+
+    oid: int
+    schema: str
+    name: str
+    replica_identity: ReplicaIdentity
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row change. `new` is None for DELETE; `old` holds what the replica identity wrote, else None.
+
+    `old_is_full`: `old` has every column (REPLICA IDENTITY FULL); otherwise only its key columns are meaningful
+    and the others are None. For TRUNCATE both rows are None.
+    """
+
+    position: Position
+    operation: Operation
+    relation: Relation
+    new: Row | None = None
+    old: Row | None = None
+    old_is_full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A committed transaction, or the next piece of a large one, in commit order.
+
+    `committed_at`: microseconds since 1970 UTC. `end_lsn`: the LSN after the commit record, which is what may be
+    acknowledged once every change was handed over; None while more pieces of the same transaction follow.
+    """
+
+    xid: int
+    commit_lsn: int
+    committed_at: int
+    changes: tuple[Change, ...]
+    end_lsn: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, as Postgres will see it: a database role and the canonical JSON text of the verified claims."""
+
+    role: str
+    claims: str
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One postgres_changes entry of a join. `event`: an Operation's value or '*'; `table`: a name or '*'.
+
+    `id` is what the client matches events by: a non-zero integer that equal entries share (protocol: ids that are 0
+    never fire in the official clients, strings are refused by the Python one).
+    """
+
+    id: int
+    event: str
+    schema: str
+    table: str
+    filter: str | None = None
+    select: tuple[str, ...] | None = None
+
+
+class Reason(StrEnum):
+    """Why an event was, or was not, delivered to an identity. Every non-delivery has one."""
+
+    DELIVERED = "delivered"
+    FILTERED = "filtered"
+    FILTER_FAILED = "filter_failed"
+    NO_PRIVILEGE = "no_privilege"
+    HIDDEN_BY_POLICY = "hidden_by_policy"
+    POLICY_RAISED = "policy_raised"
+    ROW_GONE = "row_gone"
+    NO_KEY = "no_key"
+    OLD_ROW_UNKNOWN = "old_row_unknown"
+    UNSUPPORTED_RELATION = "unsupported_relation"
+    TOO_LARGE = "too_large"
+    SLOW_CONSUMER = "slow_consumer"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided for one change and one identity. `detail` is safe to show to an inspector's admin only."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A refusal that a client can read: stable code, one sentence, and what to do about it."""
+
+    code: str
+    text: str
+    hint: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The form that official clients show: 'Code: text'."""
+        return f"{self.code}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A verified token: whom it speaks for, until when (seconds since 1970), and whether somebody impersonates.
+
+    `session_id` and `actor` are set on tokens that this service issued for an impersonation.
+    """
+
+    identity: Identity
+    expires_at: float
+    claims: dict[str, object] = field(hash=False, compare=False)
+    session_id: str | None = None
+    actor: str | None = None

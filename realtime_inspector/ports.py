@@ -1,0 +1,51 @@
+"""What this program asks of the world, as a handful of Protocols; each comment says what is atomic and what may be lost."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from realtime_inspector.model import Token, Transaction
+
+
+class Outlet(Protocol):
+    """One live socket as the streams see it.
+
+    `send` never blocks and never raises: it queues whole WebSocket frames (one or several joined) for the next write, in
+    order. What cannot be queued because the peer does not read closes the socket; nothing is dropped from the middle.
+    """
+
+    def send(self, frames: bytes) -> None: ...
+
+    @property
+    def queued_bytes(self) -> int: ...
+
+    async def drained(self) -> None:
+        """Returns when little is queued, or when the socket is closed."""
+
+
+class Source(Protocol):
+    """Where committed transactions come from, in commit order, each piece at most once per attachment.
+
+    `acknowledge(end_lsn)` may be lost in a crash; then the transactions after the last durable acknowledgement come again.
+    Not calling `next` is the back-pressure: nothing is buffered beyond a bound.
+    """
+
+    async def next(self) -> Transaction: ...
+
+    def acknowledge(self, end_lsn: int) -> None: ...
+
+
+class TokenVerifier(Protocol):
+    """Turns a token's text into a Token or raises a TokenError. May wait for keys; never trusts the token's own header."""
+
+    async def verify(self, token: str, now: float) -> Token: ...
+
+
+class Broker(Protocol):
+    """Carries messages between the processes that serve one application; may lose messages, never reorders one sender's.
+
+    `listen` registers the one receiver of this process; what this process publishes is delivered to it as well.
+    """
+
+    async def publish(self, topic: str, message: bytes) -> None: ...
+
+    def listen(self, receive: Callable[[str, bytes], Awaitable[None] | None]) -> None: ...

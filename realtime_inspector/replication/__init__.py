@@ -1,0 +1,1 @@
+"""Bytes of Postgres' logical replication become Transactions."""

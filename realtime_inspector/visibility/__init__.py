@@ -1,0 +1,1 @@
+"""Which subscriptions a change may concern, and what each of them is told."""
