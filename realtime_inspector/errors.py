@@ -4,6 +4,7 @@ RealtimeError
     TokenError
         TokenMissing, TokenExpired, TokenMalformed, TokenSignatureInvalid, TokenClaimsInvalid, RoleNotAllowed, KeysUnavailable
     Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge
+    MalformedFrame, UnsupportedVersion
     SourceError
         StreamEnded, SlotLost
     DatabaseUnavailable
@@ -118,6 +119,21 @@ class PayloadTooLarge(RealtimeError):
 
     code = "PayloadTooLarge"
     status = 413
+
+
+class MalformedFrame(RealtimeError):
+    """The frame is not a message of the Realtime protocol"""
+
+    code = "MalformedWebSocketMessage"
+    status = 400
+
+
+class UnsupportedVersion(RealtimeError):
+    """The protocol version is not supported"""
+
+    code = "UnsupportedVersion"
+    status = 403
+    hint = "Connect with vsn=1.0.0 or vsn=2.0.0."
 
 
 class SourceError(RealtimeError):
