@@ -25,6 +25,8 @@ from typing import Self
 from realtime_inspector.postgres import binaries, orphans
 from realtime_inspector.postgres.binaries import EmbeddedPostgresError
 
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
+
 PORTS = range(20_000, 32_768)  # below the ports that systems hand out to outgoing connections
 START_SECONDS = 60.0
 PATIENCE = 2.0  # seconds for a former life of the same cluster to let go of its port
