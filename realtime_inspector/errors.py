@@ -3,7 +3,8 @@
 RealtimeError
     TokenError
         TokenMissing, TokenExpired, TokenMalformed, TokenSignatureInvalid, TokenClaimsInvalid, RoleNotAllowed, KeysUnavailable
-    Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge
+            KeyUnknown (a TokenSignatureInvalid)
+    AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
     MalformedFrame, UnsupportedVersion
     SourceError
         StreamEnded, SlotLost
@@ -65,6 +66,12 @@ class TokenSignatureInvalid(TokenError):
     hint = "Sign the token with the key that the service was configured with."
 
 
+class KeyUnknown(TokenSignatureInvalid):
+    """Failed to validate JWT signature"""
+
+    hint = "Sign the token with a key that the service was configured with, and name it by `kid`."
+
+
 class TokenClaimsInvalid(TokenError):
     """Fields `role` and `exp` are required in JWT"""
 
@@ -84,6 +91,14 @@ class KeysUnavailable(TokenError):
 
     code = "JwtSignerError"
     status = 503
+
+
+class AuthenticationMissing(RealtimeError):
+    """Missing authentication"""
+
+    code = "MISSING_AUTHENTICATION"
+    status = 401
+    hint = "Send the header Authorization: Bearer ADMIN_TOKEN; `realtime-inspector token` makes one."
 
 
 class Forbidden(RealtimeError):
@@ -134,6 +149,14 @@ class UnsupportedVersion(RealtimeError):
     code = "UnsupportedVersion"
     status = 403
     hint = "Connect with vsn=1.0.0 or vsn=2.0.0."
+
+
+class MediaTypeUnsupported(RealtimeError):
+    """Requests that change something must be JSON"""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    status = 415
+    hint = "Send the header Content-Type: application/json."
 
 
 class SourceError(RealtimeError):
