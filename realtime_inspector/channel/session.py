@@ -1,12 +1,64 @@
-"""One socket's channels: what each message, outcome and moment means, answered with effects."""
+"""One socket's channels: what each message, outcome and moment means, answered with effects.
 
+A channel is *joining* until its join was answered, then *joined* until it ends. Either way it may await one answer: whether its
+token is genuine, then which of its bindings are authorized. `receive`, `resolve` and `tick` are this table:
+
+                         no channel         joining                       joined
+    phx_join             join               old join: error; join anew    Leave, silently; join anew
+    phx_leave            ok                 old join: error; ok, close    ok, close, Leave
+    access_token         unmatched topic    unmatched topic               Verify; the old token counts until it is replaced
+    broadcast, presence  unmatched topic    unmatched topic               Publish; Track, Untrack
+    anything else        unmatched topic    unmatched topic               nothing, as upstream
+    Token                dropped            Authorize, or open            Authorize, or take the token
+    Authorized           dropped            open: Subscribe, then ok      Subscribe, system ok
+    Problem              dropped            error                         system error, close, Leave
+    token expires                           error, once it was answered   system error, close, Leave
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
 
-from realtime_inspector.channel.effects import Effect, Ticket
+import orjson
+
+from realtime_inspector.channel.effects import (
+    Authorize,
+    Effect,
+    Leave,
+    Open,
+    Publish,
+    Send,
+    SendPresenceState,
+    Subscribe,
+    Ticket,
+    Track,
+    Untrack,
+    Verify,
+)
+from realtime_inspector.errors import DatabaseUnavailable, KeysUnavailable, PayloadTooLarge, TokenExpired, TokenMalformed
 from realtime_inspector.model import Problem, Token
+from realtime_inspector.presence.state import check_key, clean
+from realtime_inspector.protocol import frames
+from realtime_inspector.protocol.broadcast import Broadcast, Encoding
 from realtime_inspector.protocol.codec import Message, Push
+from realtime_inspector.protocol.join import JoinRequest, parse_join
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.visibility.subscription import Authorized
+
+_PREFIX: Final = "realtime:"
+_UNMATCHED: Final = {"reason": "unmatched topic"}
+_NOT_A_MAP: Final = {"reason": "Presence track payload must be a map"}
+_TRANSIENT: Final = frozenset((DatabaseUnavailable.code, KeysUnavailable.code))
+_REPLACED: Final = Problem("JoinReplaced", "A newer join of this topic came before this one was answered")
+_LEFT: Final = Problem("JoinCancelled", "The channel was left before its join was answered")
+_BAD_BROADCAST: Final = Problem(
+    "InvalidBroadcastPayload",
+    "A broadcast must be an object whose `event` is a string, without a key `ids`",
+    "Send {type, event, payload}; put your own data under `payload`.",
+)
+
+Outcome = Token | Authorized | Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,35 +67,282 @@ class Limits:
 
     channels: int = 100
     bindings: int = 100
-    topic_bytes: int = 255
+    topic_bytes: int = 255  # a binary frame has one byte for the topic's size
     presence_bytes: int = 65_536
 
 
-Outcome = Token | Authorized | Problem
+class _Awaited(Enum):
+    TOKEN = "token"
+    BINDINGS = "bindings"
+
+
+@dataclass(slots=True)
+class _Channel:
+    """`token` is what the channel was joined with and lives under, None while it is joining; `candidate` is to replace it."""
+
+    topic: str
+    join: Message
+    request: JoinRequest
+    presence_key: str
+    token_text: str
+    candidate: Token
+    token: Token | None = None
+    presence: bool = False
+    awaited: tuple[Ticket, _Awaited] | None = None
 
 
 class Session:
-    """The state of one socket's channels. Never raises for what a client sends, and never waits: it answers with effects."""
+    """The state of one socket's channels. Never waits, and never raises for what a client sends: it answers with effects.
+
+    Effects are to be executed in order, before the next call. Each Verify and Authorize is to be answered with `resolve`.
+    """
 
     def __init__(self, serializer: Serializer, apikey: str, token: Token, *, name: str, limits: Limits = Limits()) -> None:
-        """`apikey`: the text of the handshake's token; `name`: unique among live sockets, the root of server-made presence keys."""
+        """`apikey`, `token`: the handshake's, as text and verified. `name`: unique among sockets; made-up presence keys have it."""
+        self._serializer = serializer
+        self._apikey = apikey
+        self._token = token
+        self._name = name
+        self._limits = limits
+        self._channels: dict[str, _Channel] = {}
+        self._numbers = 0
+        self._closed = False
+
+    # What comes in.
 
     def receive(self, message: Message | Push, now: float) -> list[Effect]:
-        """A frame came in. `now` is in seconds since 1970, here and below."""
-        raise NotImplementedError
+        """A message of the client. `now`: seconds since 1970, here and below."""
+        if self._closed:
+            return []
+        channel = self._channels.get(message.topic)
+        if isinstance(message, Push):
+            return self._unmatched(message) if channel is None else self._publish(channel, message, message.broadcast)
+        match message.event:
+            case "heartbeat" if message.topic == "phoenix":
+                return [Send(frames.heartbeat_reply(self._serializer, message.ref))]
+            case "phx_join":
+                return self._join(channel, message, now)
+            case "phx_leave":
+                return self._leave(channel, message)
+            case _ if channel is None or channel.token is None:
+                return self._unmatched(message)
+            case "access_token":
+                return self._refresh(channel, message, now)
+            case "broadcast":
+                return self._broadcast(channel, message)
+            case "presence":
+                return self._presence(channel, message)
+            case _:
+                return []  # upstream logs it and does not answer
 
     def resolve(self, ticket: Ticket, outcome: Outcome, now: float) -> list[Effect]:
-        """The answer to a Verify or an Authorize came in; one that is no longer awaited changes nothing."""
-        raise NotImplementedError
+        """The answer to a Verify or an Authorize; one that is no longer awaited changes nothing."""
+        channel = self._channels.get(ticket.topic)
+        if channel is None or channel.awaited is None or channel.awaited[0] != ticket:
+            return []
+        match channel.awaited[1], outcome:
+            case _, Problem():
+                return self._refuse(channel, outcome)
+            case _Awaited.TOKEN, Token():
+                return self._identified(channel, outcome, now)
+            case _Awaited.BINDINGS, Authorized():
+                return self._granted(channel, outcome, now)
+            case _:
+                return []
 
     def tick(self, now: float) -> list[Effect]:
-        """Time passed: ends what expired. Call it at `next_tick()`."""
-        raise NotImplementedError
+        """Ends the channels whose token expired. A pending refresh does not save them, or else it could be pending for ever."""
+        expired = [channel for channel in self._channels.values() if channel.token and channel.token.expires_at <= now]
+        return [effect for channel in expired if channel.token for effect in self._refuse(channel, _expired(channel.token, now))]
 
     def next_tick(self) -> float | None:
-        """When to call `tick`, in seconds since 1970; None: not before another method was called."""
-        raise NotImplementedError
+        """When to call `tick`; None: not before another method was called."""
+        return min((channel.token.expires_at for channel in self._channels.values() if channel.token), default=None)
 
     def closed(self) -> list[Effect]:
-        """The socket is gone: what the world has to forget."""
-        raise NotImplementedError
+        """The socket is gone; nothing that comes later has an effect."""
+        topics = [channel.topic for channel in self._channels.values() if channel.token]
+        self._channels.clear()
+        self._closed = True
+        return [Leave(topic) for topic in topics]
+
+    # Joining and leaving.
+
+    def _join(self, previous: _Channel | None, message: Message, now: float) -> list[Effect]:
+        if not message.topic.startswith(_PREFIX):
+            return self._unmatched(message)
+        effects = self._replaced(previous)
+        request = parse_join(message.payload)
+        problem = self._objection(message.topic, request)
+        if problem is not None:
+            return [*effects, self._error(message, problem)]
+        join = Message(message.join_ref, message.ref, message.topic, message.event, None)
+        key = request.presence_key or f"{self._name}-{self._number()}"
+        channel = self._channels[message.topic] = _Channel(message.topic, join, request, key, "", self._token)
+        return [*effects, *self._identify(channel, self._apikey if request.token is None else request.token, now)]
+
+    def _replaced(self, previous: _Channel | None) -> list[Effect]:
+        """Without phx_close, unlike Phoenix: it would close the Python client's new channel, for good (protocol.md, 0)."""
+        if previous is None:
+            return []
+        del self._channels[previous.topic]
+        return [self._error(previous.join, _REPLACED)] if previous.token is None else [Leave(previous.topic)]
+
+    def _objection(self, topic: str, request: JoinRequest) -> Problem | None:
+        if topic == _PREFIX:
+            return Problem("TopicNameRequired", "You must provide a topic name", "Name the channel.")
+        if len(topic.encode()) > self._limits.topic_bytes:
+            return Problem("TopicTooLong", f"The topic is longer than {self._limits.topic_bytes} bytes", "Use a shorter name.")
+        if len(self._channels) >= self._limits.channels:
+            return Problem("ChannelRateLimitReached", "Too many channels", "Leave channels that are not needed any more.")
+        if len(request.echo) > self._limits.bindings:
+            return Problem("TooManyBindings", f"More than {self._limits.bindings} postgres_changes", "Use several channels.")
+        return request.refusal or check_key(request.presence_key)
+
+    def _leave(self, channel: _Channel | None, message: Message) -> list[Effect]:
+        ok = Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "ok", {}))
+        if channel is None:
+            return [ok]
+        cancelled = [self._error(channel.join, _LEFT)] if channel.token is None else []
+        return [*cancelled, ok, *self._end(channel)]
+
+    def _end(self, channel: _Channel, *, error: str | None = None) -> list[Effect]:
+        del self._channels[channel.topic]
+        close = Send(frames.closing(self._serializer, channel.topic, channel.join.join_ref, error=error))
+        return [close, Leave(channel.topic)] if channel.token else [close]
+
+    # From a token to what it may see: at a join, and again at each refresh.
+
+    def _refresh(self, channel: _Channel, message: Message, now: float) -> list[Effect]:
+        text = message.payload.get("access_token") if isinstance(message.payload, dict) else None
+        if not isinstance(text, str) or text.startswith("sb_") or text == channel.token_text:
+            return []
+        return self._identify(channel, text, now)
+
+    def _identify(self, channel: _Channel, text: str, now: float) -> list[Effect]:
+        channel.token_text = text
+        if text == self._apikey:
+            return self._identified(channel, self._token, now)
+        if not text:
+            return self._refuse(channel, TokenMalformed().problem)
+        return [Verify(self._ask(channel, _Awaited.TOKEN), text)]
+
+    def _identified(self, channel: _Channel, token: Token, now: float) -> list[Effect]:
+        channel.candidate = token
+        if not channel.request.bindings or token.expires_at <= now:
+            return self._granted(channel, None, now)
+        return [Authorize(self._ask(channel, _Awaited.BINDINGS), token, channel.request.bindings)]
+
+    def _granted(self, channel: _Channel, authorized: Authorized | None, now: float) -> list[Effect]:
+        """Only now the new token counts: until the changes follow it, those under the old one end with the old one."""
+        token, joined = channel.candidate, channel.token is not None
+        if token.expires_at <= now:
+            return self._refuse(channel, _expired(token, now))
+        channel.token, channel.awaited = token, None
+        verdicts = channel.request.verdicts and token.session_id is not None
+        subscribe = [] if authorized is None else [Subscribe(channel.topic, token, authorized, verdicts)]
+        return [*(subscribe if joined else self._opened(channel, subscribe)), *self._notices(channel, authorized)]
+
+    def _opened(self, channel: _Channel, subscribe: list[Subscribe]) -> list[Effect]:
+        """Everything is in place before the reply, so that what happens after SUBSCRIBED is never missed."""
+        channel.presence = channel.request.presence
+        opened = Open(channel.topic, channel.request.receives_own, channel.presence)
+        reply = self._ok(channel.join, {"postgres_changes": [orjson.Fragment(entry) for entry in channel.request.echo]})
+        state = [SendPresenceState(channel.topic)] if channel.presence else []
+        return [opened, *subscribe, reply, *state]
+
+    def _notices(self, channel: _Channel, authorized: Authorized | None) -> list[Effect]:
+        """System messages: that changes flow, and each entry for which they do not; what the join got wrong is told once."""
+        accepted, refused = (authorized.subscriptions, authorized.problems) if authorized else ((), ())
+        problems = (*channel.request.problems, *refused)
+        channel.request = channel.request.answered()
+        ready = [self._subscribed(channel)] if accepted else []
+        return [*ready, *(self._trouble(channel, "postgres_changes", problem) for problem in problems)]
+
+    def _refuse(self, channel: _Channel, problem: Problem) -> list[Effect]:
+        """Not joined: the reply says why. Joined: a system message does, and the channel ends.
+
+        Clients never join again after phx_close, so what will pass by itself ends with phx_error.
+        """
+        if channel.token is None:
+            del self._channels[channel.topic]
+            return [self._error(channel.join, problem)]
+        error = problem.reason if problem.code in _TRANSIENT else None
+        return [self._trouble(channel, "system", problem), *self._end(channel, error=error)]
+
+    # Messages between clients.
+
+    def _broadcast(self, channel: _Channel, message: Message) -> list[Effect]:
+        """Relayed as it came. JavaScript clients throw on an event that is no string, and take `ids` for a change."""
+        payload = message.payload
+        if not isinstance(payload, dict) or "ids" in payload or not isinstance(payload.get("event", ""), str):
+            return [self._error(message, _BAD_BROADCAST)]
+        return self._publish(channel, message, Broadcast(payload.get("event", ""), message.raw, Encoding.WRAPPED))
+
+    def _publish(self, channel: _Channel, message: Message | Push, broadcast: Broadcast) -> list[Effect]:
+        if channel.token is None:
+            return self._unmatched(message)
+        publish = Publish(channel.topic, broadcast)
+        return [publish, self._ok(message)] if channel.request.ack else [publish]
+
+    def _presence(self, channel: _Channel, message: Message) -> list[Effect]:
+        payload = message.payload if isinstance(message.payload, dict) else {}
+        event = payload.get("event")
+        match event.lower() if isinstance(event, str) else event:
+            case None:
+                return [self._ok(message)]
+            case "track":
+                return self._track(channel, message, payload.get("payload", {}))
+            case "untrack":
+                return [Untrack(channel.topic), self._ok(message)]
+            case _:
+                return [self._error(message, Problem("UnknownPresenceEvent", "Only track and untrack are presence events"))]
+
+    def _track(self, channel: _Channel, message: Message, entry: object) -> list[Effect]:
+        """A track on a channel without presence turns it on, with the whole state: realtime-js shows no difference before it."""
+        if not isinstance(entry, dict):
+            return [Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "error", _NOT_A_MAP))]
+        text = clean(entry)
+        if len(text) > self._limits.presence_bytes:
+            return [self._error(message, PayloadTooLarge("Track message size exceeded").problem)]
+        state: list[Effect] = [] if channel.presence else [SendPresenceState(channel.topic)]
+        channel.presence = True
+        return [Track(channel.topic, channel.presence_key, text), self._ok(message), *state]
+
+    # Frames and tickets.
+
+    def _ok(self, message: Message | Push, response: Mapping[str, object] | None = None) -> Send:
+        return Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "ok", response or {}))
+
+    def _error(self, message: Message | Push, problem: Problem) -> Send:
+        response = {"reason": problem.reason, "code": problem.code, "hint": problem.hint}
+        return Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "error", response))
+
+    def _unmatched(self, message: Message | Push) -> list[Effect]:
+        return [Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "error", _UNMATCHED))]
+
+    def _subscribed(self, channel: _Channel) -> Send:
+        return self._system(channel, "postgres_changes", "ok", "Subscribed to PostgreSQL", {})
+
+    def _trouble(self, channel: _Channel, extension: str, problem: Problem) -> Send:
+        return self._system(channel, extension, "error", problem.text, {"code": problem.code, "hint": problem.hint})
+
+    def _system(
+        self, channel: _Channel, extension: str, status: Literal["ok", "error"], text: str, more: Mapping[str, object]
+    ) -> Send:
+        join_ref = channel.join.join_ref
+        return Send(frames.system(self._serializer, channel.topic, extension, status, text, join_ref=join_ref, more=more))
+
+    def _ask(self, channel: _Channel, awaited: _Awaited) -> Ticket:
+        """A new ticket for the channel; an older one is no longer awaited."""
+        ticket = Ticket(self._number(), channel.topic)
+        channel.awaited = ticket, awaited
+        return ticket
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+
+def _expired(token: Token, now: float) -> Problem:
+    return TokenExpired(f"Token has expired {int(now - token.expires_at)} seconds ago").problem

@@ -84,9 +84,11 @@ def heartbeat_reply(serializer: Serializer, ref: str | None) -> bytes:
     return reply(serializer, None, ref, "phoenix", "ok", {})
 
 
-def closing(serializer: Serializer, event: Literal["phx_close", "phx_error"], topic: str, join_ref: str | None) -> bytes:
-    """The end of the channel that was joined as `join_ref`; after phx_error clients join again, after phx_close never."""
-    return message(serializer, join_ref, join_ref, topic, event, {} if event == "phx_close" else {"reason": "channel_crash"})
+def closing(serializer: Serializer, topic: str, join_ref: str | None, *, error: str | None = None) -> bytes:
+    """The end of the channel that was joined as `join_ref`. Clients never join again, but with an `error` they soon do."""
+    if error is None:
+        return message(serializer, join_ref, join_ref, topic, "phx_close", {})
+    return message(serializer, join_ref, join_ref, topic, "phx_error", {"reason": error})
 
 
 def system(

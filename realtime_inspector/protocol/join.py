@@ -1,0 +1,196 @@
+"""Reads the payload of phx_join as leniently as upstream does: what has a wrong shape counts as its default.
+
+Only the entries of `postgres_changes` are answered one by one, because a subscription that silently is none misleads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Final, TypeGuard
+
+import orjson
+
+from realtime_inspector.model import Binding, Operation, Problem
+
+_MAX_ID: Final = 0x7FFF_FFFF
+_EVENTS: Final = frozenset((Operation.INSERT, Operation.UPDATE, Operation.DELETE))
+_SHOWN: Final = 200
+_Settings = Mapping[str, object]
+
+PRIVATE_UNSUPPORTED: Final = Problem(
+    "PrivateChannelsUnsupported",
+    "Private channels are not supported yet",
+    "Join with `private: false`; changes of tables obey row level security there as well.",
+)
+REPLAY_REFUSED: Final = Problem(
+    "UnableToReplayMessages", "Replay is not allowed for public channels", "Leave `config.broadcast.replay` out."
+)
+REPLICATION_READY_REFUSED: Final = Problem(
+    "DatabaseBroadcastUnsupported",
+    "Broadcasts from the database are not supported yet",
+    "Leave `config.broadcast.replication_ready` out.",
+)
+NOT_AN_OBJECT: Final = Problem("InvalidJoinPayload", "An entry of `postgres_changes` must be an object")
+BAD_NAME: Final = Problem("InvalidJoinPayload", "`schema` and `table` must be strings without NUL characters")
+BAD_FILTER: Final = Problem("InvalidJoinPayload", "Error parsing `filter` params: expected a string such as `id=eq.1`")
+BAD_SELECT: Final = Problem(
+    "InvalidJoinPayload",
+    'Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]',
+)
+SELECT_NEEDS_TABLE: Final = Problem(
+    "InvalidJoinPayload",
+    "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """What a client asks for with a join.
+
+    `presence_key` "": one that the server makes. `verdicts`: tell also why events were not delivered. `token` None: the
+    handshake's. Of `postgres_changes`: `echo` is the JSON to answer for each entry, at its index; `bindings` and `problems` are
+    what was and was not understood, equal ones once.
+    """
+
+    receives_own: bool
+    ack: bool
+    presence_key: str
+    presence: bool
+    verdicts: bool
+    token: str | None
+    refusal: Problem | None
+    echo: tuple[bytes, ...]
+    bindings: tuple[Binding, ...]
+    problems: tuple[Problem, ...]
+
+    def answered(self) -> "JoinRequest":
+        """The same without what only the reply needed."""
+        return replace(self, echo=(), problems=())
+
+
+def parse_join(payload: object) -> JoinRequest:
+    """Never raises. A join without `config` (clients before 2022, whose topic was the subscription) asks for no changes."""
+    join = _object(payload)
+    config = _object(join.get("config"))
+    broadcast = _object(config.get("broadcast"))
+    presence = _object(config.get("presence"))
+    echo, wanted = _entries(config.get("postgres_changes"))
+    return JoinRequest(
+        receives_own=_true(broadcast.get("self")),
+        ack=_true(broadcast.get("ack")),
+        presence_key=_key(presence.get("key")),
+        presence=_presence(presence.get("enabled")),
+        verdicts=_true(config.get("verdicts")),
+        token=_token(join),
+        refusal=_refusal(config, broadcast),
+        echo=tuple(echo),
+        bindings=tuple({binding.id: binding for binding in wanted if isinstance(binding, Binding)}.values()),
+        problems=tuple(dict.fromkeys(problem for problem in wanted if isinstance(problem, Problem))),
+    )
+
+
+def _refusal(config: _Settings, broadcast: _Settings) -> Problem | None:
+    """What is not supported is refused as a whole where silence would leak or mislead."""
+    if _not_false(config.get("private")):
+        return PRIVATE_UNSUPPORTED
+    if broadcast.get("replay") is not None:
+        return REPLAY_REFUSED
+    return REPLICATION_READY_REFUSED if _true(broadcast.get("replication_ready")) else None
+
+
+def _object(value: object) -> _Settings:
+    return value if isinstance(value, dict) else {}
+
+
+def _true(value: object) -> bool:
+    """Some clients send booleans as text: "true", "False"."""
+    return value is True or _lower(value) in ("true", "1")
+
+
+def _not_false(value: object) -> bool:
+    """For `private`: whoever meant it must not find itself on a public channel, however it was spelled."""
+    return bool(value) and _lower(value) not in ("false", "0", "")
+
+
+def _lower(value: object) -> str | None:
+    return value.strip().lower() if isinstance(value, str) else None
+
+
+def _presence(enabled: object) -> bool:
+    """On when absent: clients up to realtime-js 2.11 know no `enabled`, and their presence would stay silent."""
+    return enabled is None or _true(enabled)
+
+
+def _key(value: object) -> str:
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def _token(join: _Settings) -> str | None:
+    """`user_token` is the old name and wins. An `sb_` key is no JWT: gateways translate it in the handshake, not here."""
+    candidates = (join.get("user_token"), join.get("access_token"))
+    return next((text for text in candidates if isinstance(text, str) and not text.startswith("sb_")), None)
+
+
+def _entries(entries: object) -> tuple[list[bytes], list[Binding | Problem]]:
+    """Clients compare the echo with what they sent, index by index, so nothing in it is normalised, and null stays null."""
+    echo: list[bytes] = []
+    wanted: list[Binding | Problem] = []
+    taken: dict[int, bytes] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict):
+            asked = _binding(entry)
+            number = _claim(orjson.dumps(entry if isinstance(asked, Problem) else asked), taken)
+            echo.append(orjson.dumps({**entry, "id": number}))
+            wanted.append(asked if isinstance(asked, Problem) else replace(asked, id=number))
+        else:
+            echo.append(orjson.dumps(entry))
+            wanted += () if entry is None else (NOT_AN_OBJECT,)
+    return echo, wanted
+
+
+def _claim(key: bytes, taken: dict[int, bytes]) -> int:
+    """The same number for the same key, on every socket, so that their frames are shared; the next free one on collision.
+
+    Never 0, which no official client fires, and within 31 bits, which every JSON reader keeps exactly.
+    """
+    number = int.from_bytes(blake2b(key, digest_size=4).digest()) & _MAX_ID or 1
+    while taken.setdefault(number, key) != key:
+        number = number % _MAX_ID + 1
+    return number
+
+
+def _binding(raw: _Settings) -> Binding | Problem:
+    """What the entry asks for, with upstream's defaults; its id is not known yet."""
+    schema, table, condition, columns = (raw.get(name) for name in ("schema", "table", "filter", "select"))
+    if schema is None and table is None:
+        return _no_params(raw)
+    schema = "public" if schema is None else schema
+    table = "*" if table is None else table
+    condition = "" if condition is None else condition
+    columns = [] if columns is None else columns
+    if not _is_text(schema) or not _is_text(table):
+        return BAD_NAME
+    if not _is_text(condition):
+        return BAD_FILTER
+    if not isinstance(columns, list) or not all(map(_is_text, columns)):
+        return BAD_SELECT
+    if columns and "*" in (schema, table):
+        return SELECT_NEEDS_TABLE
+    return Binding(0, _event(raw.get("event")), schema, table, condition if condition.strip() else None, tuple(columns) or None)
+
+
+def _event(value: object) -> str:
+    """Upstream takes an unknown event for all of them."""
+    name = value.upper() if isinstance(value, str) else "*"
+    return name if name in _EVENTS else "*"
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Postgres has no NUL in a text: it would answer with an error of its own."""
+    return isinstance(value, str) and "\0" not in value
+
+
+def _no_params(raw: _Settings) -> Problem:
+    shown = orjson.dumps(raw).decode()[:_SHOWN]
+    text = "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to"
+    return Problem("InvalidJoinPayload", f"{text}: {shown}")
