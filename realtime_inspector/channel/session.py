@@ -50,8 +50,8 @@ _PREFIX: Final = "realtime:"
 _UNMATCHED: Final = {"reason": "unmatched topic"}
 _NOT_A_MAP: Final = {"reason": "Presence track payload must be a map"}
 _TRANSIENT: Final = frozenset((DatabaseUnavailable.code, KeysUnavailable.code))
-_REPLACED: Final = Problem("JoinReplaced", "A newer join of this topic came before this one was answered")
-_LEFT: Final = Problem("JoinCancelled", "The channel was left before its join was answered")
+_REPLACED: Final = Problem("JoinReplaced", "A newer join of this topic came before this one was answered", "Wait for its reply.")
+_LEFT: Final = Problem("JoinCancelled", "The channel was left before its join was answered", "Join again.")
 _BAD_BROADCAST: Final = Problem(
     "InvalidBroadcastPayload",
     "A broadcast must be an object whose `event` is a string, without a key `ids`",
@@ -98,7 +98,7 @@ class Session:
     """
 
     def __init__(self, serializer: Serializer, apikey: str, token: Token, *, name: str, limits: Limits = Limits()) -> None:
-        """`apikey`, `token`: the handshake's, as text and verified. `name`: unique among sockets; made-up presence keys have it."""
+        """`apikey`, `token`: the handshake's, as text and verified. `name`: unique among sockets; presence keys begin with it."""
         self._serializer = serializer
         self._apikey = apikey
         self._token = token
@@ -182,7 +182,7 @@ class Session:
         return [*effects, *self._identify(channel, self._apikey if request.token is None else request.token, now)]
 
     def _replaced(self, previous: _Channel | None) -> list[Effect]:
-        """Without phx_close, unlike Phoenix: it would close the Python client's new channel, for good (protocol.md, 0)."""
+        """Without phx_close, unlike Phoenix: it would close the Python client's new channel, for good."""
         if previous is None:
             return []
         del self._channels[previous.topic]
@@ -296,7 +296,7 @@ class Session:
             case "untrack":
                 return [Untrack(channel.topic), self._ok(message)]
             case _:
-                return [self._error(message, Problem("UnknownPresenceEvent", "Only track and untrack are presence events"))]
+                return [self._error(message, Problem("UnknownPresenceEvent", "Not a presence event", "Send track or untrack."))]
 
     def _track(self, channel: _Channel, message: Message, entry: object) -> list[Effect]:
         """A track on a channel without presence turns it on, with the whole state: realtime-js shows no difference before it."""

@@ -30,16 +30,26 @@ REPLICATION_READY_REFUSED: Final = Problem(
     "Broadcasts from the database are not supported yet",
     "Leave `config.broadcast.replication_ready` out.",
 )
-NOT_AN_OBJECT: Final = Problem("InvalidJoinPayload", "An entry of `postgres_changes` must be an object")
-BAD_NAME: Final = Problem("InvalidJoinPayload", "`schema` and `table` must be strings without NUL characters")
-BAD_FILTER: Final = Problem("InvalidJoinPayload", "Error parsing `filter` params: expected a string such as `id=eq.1`")
+NOT_AN_OBJECT: Final = Problem(
+    "InvalidJoinPayload",
+    "An entry of `postgres_changes` is not an object",
+    'Send {"event": "*", "schema": "public", "table": "…"}.',
+)
+BAD_NAME: Final = Problem(
+    "InvalidJoinPayload", "Error parsing `schema` or `table` params: expected a string", "Send the name as text without NUL."
+)
+BAD_FILTER: Final = Problem(
+    "InvalidJoinPayload", "Error parsing `filter` params: expected a string", "Send a text without NUL such as id=eq.1."
+)
 BAD_SELECT: Final = Problem(
     "InvalidJoinPayload",
     'Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]',
+    "Send a list of names, or leave `select` out.",
 )
 SELECT_NEEDS_TABLE: Final = Problem(
     "InvalidJoinPayload",
     "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name.",
+    "Name one table, or leave `select` out.",
 )
 
 
@@ -193,4 +203,4 @@ def _is_text(value: object) -> TypeGuard[str]:
 def _no_params(raw: _Settings) -> Problem:
     shown = orjson.dumps(raw).decode()[:_SHOWN]
     text = "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to"
-    return Problem("InvalidJoinPayload", f"{text}: {shown}")
+    return Problem("InvalidJoinPayload", f"{text}: {shown}", "Name a schema, a table or both.")
