@@ -2,13 +2,13 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 @cache
 def load(name: str) -> LiteralString:
     """The text of sql/<name>.sql. It ships with the package, so it counts as written by us."""
-    return cast(LiteralString, (files("realtime_inspector.postgres") / "sql" / f"{name}.sql").read_text("utf-8"))
+    return (files("realtime_inspector.postgres") / "sql" / f"{name}.sql").read_text("utf-8")
 
 
 def quote_identifier(name: str) -> str:

@@ -8,10 +8,14 @@ from realtime_inspector.visibility.filters import Condition
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One accepted binding with its parsed filter (ANDed; empty: every row)."""
+    """One accepted binding with its parsed filter (ANDed; empty: every row).
+
+    `exact_columns`: the filtered columns whose values may be compared as texts; their condition values are canonical.
+    """
 
     binding: Binding
     conditions: tuple[Condition, ...] = ()
+    exact_columns: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,171 @@
+"""Answers a join that asks for changes: which bindings are accepted, and in one readable sentence why the others are not."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+
+from realtime_inspector.errors import DatabaseUnavailable
+from realtime_inspector.model import Binding, Identity, Problem
+from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.matcher import satisfied
+from realtime_inspector.postgres.shapes import read_shapes
+from realtime_inspector.visibility.facts import ColumnFacts, Shape
+from realtime_inspector.visibility.filters import TEXT_OPERATORS, Condition, InvalidFilter, parse_filter
+from realtime_inspector.visibility.subscription import Authorized, Subscription
+
+PG_TEXT_CATEGORY = "S"
+
+
+class Refused(InvalidFilter):
+    """The binding cannot be served"""
+
+
+class Authorizer:
+    """One connection of the evaluator login: it can read the catalogue and cast texts, and nothing else."""
+
+    def __init__(self, url: str, *, publication: str, statement_timeout_ms: int) -> None:
+        self._url = url
+        self._publication = publication
+        self._timeout = statement_timeout_ms
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Ends the connection; the next question makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def authorize(self, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
+        """Checks each binding for this identity. Raises DatabaseUnavailable when the database cannot be asked."""
+        async with self._turn:
+            try:
+                return await self._authorize(identity, bindings)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                await self.close()
+                raise DatabaseUnavailable() from error
+            except asyncio.CancelledError:
+                await self.close()
+                raise
+
+    async def _authorize(self, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
+        connection = await self._connected()
+        since = await connection.fetchval("select (pg_current_wal_insert_lsn() - '0/0')::int8")
+        accepted: list[Subscription] = []
+        problems: list[Problem] = []
+        for binding in bindings:
+            try:
+                accepted.append(await self._check(connection, identity, binding))
+            except InvalidFilter as error:
+                problems.append(error.problem)
+        return Authorized(tuple(accepted), tuple(problems), since)
+
+    async def _check(self, connection: Connection, identity: Identity, binding: Binding) -> Subscription:
+        conditions = parse_filter(binding.filter)
+        if "\x00" in binding.schema + binding.table:
+            raise _not_served(binding)
+        if "*" in (binding.schema, binding.table):
+            return _check_wildcard(binding, conditions)
+        row = await connection.fetchrow(sql.load("published"), binding.schema, binding.table, identity.role, self._publication)
+        if row is None or not row["published"]:
+            raise _not_served(binding)
+        if not row["role_exists"]:
+            raise Refused(f'role "{identity.role}" does not exist', hint="Create the role, or sign tokens with an existing one.")
+        shape = (await read_shapes(connection, [row["oid"]])).get(row["oid"])
+        if shape is None:
+            raise _not_served(binding)
+        if shape.refusal:
+            raise Refused(
+                f"{binding.schema}.{binding.table}: {shape.refusal}", hint="See docs/policies.md for what can be served."
+            )
+        readable = await _readable(connection, identity.role, shape)
+        for name in binding.select or ():
+            if name not in readable:
+                raise Refused(
+                    f"invalid column for select {name}", hint=f"Grant SELECT on the column to {identity.role}, or leave it out."
+                )
+        checked = [await _check_condition(connection, shape, condition, readable) for condition in conditions]
+        exact = frozenset(c.column for c in checked if (column := shape.column(c.column)) and column.comparable.exact)
+        return Subscription(binding, tuple(checked), exact)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url, purpose="authorizer", statement_timeout_ms=self._timeout)
+        return self._connection
+
+
+def _check_wildcard(binding: Binding, conditions: Sequence[Condition]) -> Subscription:
+    if binding.select:
+        raise Refused(
+            "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name.",
+            hint="Name schema and table.",
+        )
+    if conditions:
+        raise Refused("Filters are not supported for wildcard subscriptions.", hint="Name schema and table.")
+    return Subscription(binding)
+
+
+def _not_served(binding: Binding) -> Refused:
+    filters = f"[{binding.filter}]" if binding.filter else "[]"
+    select = "nil" if binding.select is None else str(list(binding.select))
+    return Refused(
+        "Unable to subscribe to changes with given parameters. "
+        "Please check Realtime is enabled for the given connect parameters: "
+        f"[event: {binding.event}, schema: {binding.schema}, table: {binding.table}, filters: {filters}, select: {select}]",
+        hint="Is the table in the publication? `alter publication supabase_realtime add table …` serves it at once.",
+    )
+
+
+async def _readable(connection: Connection, role: str, shape: Shape) -> frozenset[str]:
+    rows = await connection.fetch(
+        "select a.attname::text as name from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid "
+        "where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped and has_schema_privilege($2, c.relnamespace, 'USAGE') "
+        "and has_column_privilege($2, a.attrelid, a.attnum, 'SELECT')",
+        shape.oid,
+        role,
+    )
+    return frozenset(row["name"] for row in rows)
+
+
+async def _check_condition(connection: Connection, shape: Shape, condition: Condition, readable: frozenset[str]) -> Condition:
+    """The condition with canonical values. A column that the role may not read is as good as none: a filter is no oracle."""
+    column = shape.column(condition.column)
+    if column is None or condition.column not in readable:
+        raise Refused(f"invalid column for filter {condition.column}")
+    if condition.operator == "is":
+        return _check_is(condition, column)
+    if condition.operator in TEXT_OPERATORS:
+        return await _check_text(connection, condition, column)
+    try:
+        values = [await _canonical(connection, column, value) for value in condition.values]
+    except asyncpg.DataError as error:
+        raise Refused(str(error)) from error
+    canonical = Condition(condition.column, condition.operator, tuple(values), condition.negated)
+    if (await satisfied(connection, [(column, canonical)], values))[canonical] is None:
+        raise Refused(f"values of type {column.type_sql} cannot be compared by {condition.operator}")
+    return canonical
+
+
+async def _canonical(connection: Connection, column: ColumnFacts, value: str) -> str:
+    """The value as the type's output function writes it, so that equal values of exact types have equal texts."""
+    text = await connection.fetchval(f"select format('%s', $1::text::{column.type_sql})", value)
+    return str(text)
+
+
+def _check_is(condition: Condition, column: ColumnFacts) -> Condition:
+    if condition.values[0] != "null" and column.type_sql != "boolean":
+        raise Refused(f"is {condition.values[0]} filter requires a boolean column, got {column.type_sql}")
+    return condition
+
+
+async def _check_text(connection: Connection, condition: Condition, column: ColumnFacts) -> Condition:
+    if column.category != PG_TEXT_CATEGORY:
+        raise Refused(f"operator {condition.operator} requires a text-compatible column type, got {column.type_sql}")
+    if condition.operator in ("match", "imatch"):
+        try:
+            await connection.fetchval("select '' operator(pg_catalog.~) $1::text", condition.values[0])
+        except asyncpg.PostgresError as error:
+            raise Refused(f"invalid regular expression for {condition.operator} filter: {error}") from error
+    return condition

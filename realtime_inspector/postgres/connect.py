@@ -1,0 +1,32 @@
+"""How this service opens its asyncpg connections: named, pinned to one text form of values, with a deadline."""
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+PINNED = {
+    "search_path": "",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "row_security": "on",
+}
+"""Settings on which the text of values depends, equal in the stream, the reader and the evaluator."""
+
+
+async def connect(url: str, *, purpose: str, statement_timeout_ms: int, read_only: bool = True) -> Connection:
+    """A connection whose application_name tells its purpose. `read_only`: every transaction is, unless it says otherwise."""
+    settings = {
+        **PINNED,
+        "application_name": f"realtime_inspector {purpose}",
+        "statement_timeout": str(statement_timeout_ms),
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
+    return await asyncpg.connect(url, server_settings=settings, timeout=10)

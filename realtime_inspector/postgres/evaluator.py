@@ -1,0 +1,187 @@
+"""The unprivileged login that becomes each subscriber in turn and says which rows each may see.
+
+Rules of this room: the login is NOSUPERUSER NOBYPASSRLS NOINHERIT and a member of the assumable roles only, never of a
+privileged one. Every question runs in a READ ONLY transaction that imports the reader's snapshot and always ends in
+ROLLBACK: policy code may do anything that its role may, but it changes nothing and outlives nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+
+from realtime_inspector.errors import DatabaseUnavailable
+from realtime_inspector.model import Identity
+from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.questions import Question
+from realtime_inspector.postgres.sql import quote_literal
+from realtime_inspector.visibility.verdicts import Sight
+
+TIMEOUTS_PER_BATCH = 6
+"""After so many statements of one batch ran into the timeout, whoever is still undecided is withheld."""
+WORTH_SPLITTING = 64
+"""Identities from which on a question is divided between the connections."""
+TIMED_OUT = "57014"
+SETUP_TIMEOUT_MS = 10_000
+
+
+class Evaluator:
+    """A few connections of the evaluator login, used for one batch at a time."""
+
+    def __init__(self, url: str, *, connections: int, statement_timeout_ms: int, search_path: str) -> None:
+        self._lanes = [_Lane(url, statement_timeout_ms, search_path) for _ in range(connections)]
+
+    async def close(self) -> None:
+        """Ends all connections; the next question makes new ones."""
+        for lane in self._lanes:
+            await lane.close()
+
+    async def ask(self, snapshot: str, questions: Sequence[Question]) -> list[dict[Identity, Sight]]:
+        """One answer per question: the sight of each identity that sees anything or raised; absent ones see nothing.
+
+        Raises DatabaseUnavailable when the batch has to be asked again: lost connection, lock time-out, shutdown.
+        """
+        shares = _divide(questions, len(self._lanes))
+        lanes = [lane.ask(snapshot, share) for lane, share in zip(self._lanes, shares, strict=True) if share]
+        answers: list[dict[Identity, Sight]] = [{} for _ in questions]
+        for share in await asyncio.gather(*lanes):
+            for place, answer in share.items():
+                answers[place].update(answer)
+        return answers
+
+
+class _Lane:
+    """One connection and the functions that exist in its temporary schema."""
+
+    def __init__(self, url: str, statement_timeout_ms: int, search_path: str) -> None:
+        self._url = url
+        self._deadline = statement_timeout_ms / 1000 + 1.0
+        self._begin = (
+            f"set local statement_timeout = {int(statement_timeout_ms)}; set local lock_timeout = 200; "
+            f"set local row_security = on; set local search_path = {_path(search_path)}"
+        )
+        self._connection: Connection | None = None
+        self._defined: set[str] = set()
+        self._timeouts = 0
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def ask(self, snapshot: str, share: dict[int, Question]) -> dict[int, dict[Identity, Sight]]:
+        self._timeouts = 0
+        try:
+            connection = await self._connected()
+            for question in share.values():
+                await self._define(connection, question)
+            return await self._ask(snapshot, share)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            await self.close()
+            raise DatabaseUnavailable(f"the evaluator failed: {error}") from error
+        except BaseException:
+            await self.close()  # a cancelled statement leaves the connection in an unknown state
+            raise
+
+    async def _ask(self, snapshot: str, share: dict[int, Question]) -> dict[int, dict[Identity, Sight]]:
+        """All questions in one transaction; if one runs into the time-out, each is asked alone and divided."""
+        try:
+            return await self._in_snapshot(snapshot, share)
+        except asyncpg.QueryCanceledError:
+            self._timeouts += 1
+        answers: dict[int, dict[Identity, Sight]] = {}
+        for place, question in share.items():
+            pieces = [question] if len(share) > 1 else _halves(question)
+            answers[place] = {}
+            for piece in pieces:
+                answers[place].update(await self._ask_within_budget(snapshot, piece, len(pieces) > 1 or len(share) > 1))
+        return answers
+
+    async def _ask_within_budget(self, snapshot: str, question: Question, smaller: bool) -> dict[Identity, Sight]:
+        """Asks a smaller question; what cannot be made smaller, or not in time, is withheld as raised."""
+        if not smaller or self._timeouts >= TIMEOUTS_PER_BATCH:
+            return dict.fromkeys(question.identities, Sight(error=TIMED_OUT))
+        return (await self._ask(snapshot, {0: question}))[0]
+
+    async def _in_snapshot(self, snapshot: str, share: dict[int, Question]) -> dict[int, dict[Identity, Sight]]:
+        connection = await self._connected()
+        await connection.execute(
+            f"begin isolation level repeatable read read only; set transaction snapshot {quote_literal(snapshot)}; {self._begin}"
+        )
+        try:
+            return {place: await self._call(connection, question) for place, question in share.items()}
+        finally:
+            if not connection.is_closed():
+                await connection.execute("rollback")
+
+    async def _call(self, connection: Connection, question: Question) -> dict[Identity, Sight]:
+        rows = await connection.fetch(
+            f"select * from pg_temp.{question.function.name}($1, $2, $3)",
+            question.wanted,
+            [identity.role for identity in question.identities],
+            [identity.claims for identity in question.identities],
+            timeout=self._deadline,
+        )
+        if question.function.argument == "tid":
+            places: dict[object, int] = {ctid: place for place, ctid in enumerate(question.wanted)}
+            return {question.identities[k - 1]: _stored(places, everything, seen, error) for k, everything, seen, error in rows}
+        return {question.identities[k - 1]: _numbered(question, everything, seen, error) for k, everything, seen, error in rows}
+
+    async def _define(self, connection: Connection, question: Question) -> None:
+        if question.function.name not in self._defined:
+            await connection.execute(question.function.definition)
+            self._defined.add(question.function.name)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(
+                self._url, purpose="evaluator", statement_timeout_ms=SETUP_TIMEOUT_MS, read_only=False
+            )
+            self._defined.clear()
+        return self._connection
+
+
+def _divide(questions: Sequence[Question], lanes: int) -> list[dict[int, Question]]:
+    """Gives each lane its share: large questions by slices of their identities, small ones whole to the first.
+
+    Identities are sorted by role, because changing the role makes Postgres plan the row-level security again.
+    """
+    shares: list[dict[int, Question]] = [{} for _ in range(lanes)]
+    for place, question in enumerate(questions):
+        identities = sorted(question.identities, key=lambda identity: identity.role)
+        pieces = lanes if len(identities) >= WORTH_SPLITTING else 1
+        size = -(-len(identities) // pieces)
+        for lane in range(pieces):
+            if part := identities[lane * size : (lane + 1) * size]:
+                shares[lane][place] = Question(question.function, question.wanted, part)
+    return shares
+
+
+def _halves(question: Question) -> list[Question]:
+    middle = len(question.identities) // 2
+    if middle == 0:
+        return [question]
+    parts = question.identities[:middle], question.identities[middle:]
+    return [Question(question.function, question.wanted, part) for part in parts]
+
+
+def _stored(places: dict[object, int], everything: bool, visible: list[tuple[int, int]] | None, error: str | None) -> Sight:
+    if error is not None:
+        return Sight(error=error)
+    if everything:
+        return Sight(range(len(places)))
+    return Sight(sorted(places[ctid] for ctid in visible or ()))
+
+
+def _numbered(question: Question, everything: bool, visible: list[int] | None, error: str | None) -> Sight:
+    if error is not None:
+        return Sight(error=error)
+    if everything:
+        return Sight(range(len(question.wanted)))
+    return Sight(sorted(place - 1 for place in visible or ()))
+
+
+def _path(search_path: str) -> str:
+    """The application's search_path with pg_temp last, so that nothing temporary can stand in for a table or function."""
+    names = [part.strip().strip('"') for part in search_path.split(",") if part.strip()]
+    return ", ".join(quote_literal(name) for name in [*names, "pg_temp"])

@@ -1,0 +1,92 @@
+"""The three ways to ask which rows an identity may see, each as the text of a function in the evaluator's temporary schema."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from realtime_inspector.model import Identity
+from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.sql import quote_identifier
+from realtime_inspector.visibility.facts import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that must exist on the connection before the question is asked; its name follows from its text."""
+
+    name: str
+    definition: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which of these rows may these identities see? `wanted`: one element per row, distinct, in the function's form.
+
+    Stored rows are named by ctid, which is exact only in the snapshot in which it was read; rows by key as a row literal
+    of the key columns; old rows as the literal of the whole row.
+    """
+
+    function: Function
+    wanted: Sequence[tuple[int, int]] | Sequence[str]
+    identities: Sequence[Identity]
+
+
+def by_ctid(shape: Shape) -> Function:
+    """For roles that may read the whole table: a Tid Scan, whatever the key's type is (tid equality is leakproof)."""
+    return _function(
+        "tid",
+        "tid",
+        f"select array_agg(t.ctid) into _rti_visible from {_table(shape)} as t where t.ctid = any ($1);",
+    )
+
+
+def by_key(shape: Shape) -> Function:
+    """For roles with column grants, which may not read ctid: finds the row by its key, which they must be able to read.
+
+    Each wanted element is a JSON array of the key columns' texts.
+    """
+    parts = []
+    for place, name in enumerate(shape.key):
+        column = shape.column(name)
+        assert column is not None
+        parts.append(f"t.{quote_identifier(name)} = (w.key ->> {place})::{column.type_sql}")
+    return _function(
+        "text",
+        "int",
+        "select array_agg(w.place::int) into _rti_visible "
+        "from (select u.key::json as key, u.place from unnest($1) with ordinality as u (key, place)) as w "
+        f"join {_table(shape)} as t on {' and '.join(parts)};",
+    )
+
+
+def by_tuple(shape: Shape, expression: str) -> Function:
+    """For rows that are no longer stored: the policies' expression, asked about a literal of the row's type.
+
+    The alias is the table's bare name, because sub-selects in the expression refer to its columns by it.
+    """
+    alias = quote_identifier(shape.name)
+    return _function(
+        "text",
+        "int",
+        "select array_agg(_rti_row._rti_place::int) into _rti_visible "
+        "from unnest($1) with ordinality as _rti_row (_rti_literal, _rti_place), "
+        f"lateral unnest(array[_rti_row._rti_literal::{_table(shape)}]) as {alias} where {expression};",
+    )
+
+
+def row_literal(values: Sequence[str | None]) -> str:
+    """A composite literal: fields quoted, quotes and backslashes doubled, NULL empty."""
+    fields = ("" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '""') + '"' for v in values)
+    return "(" + ",".join(fields) + ")"
+
+
+def _table(shape: Shape) -> str:
+    return f"{quote_identifier(shape.schema)}.{quote_identifier(shape.name)}"
+
+
+def _function(argument: str, result: str, query: str) -> Function:
+    name = "visible_" + blake2b(query.encode(), digest_size=12).hexdigest()
+    template = sql.load("visible")
+    definition = template.format(name=name, type=argument, result=result, query=query)
+    return Function(name, definition, argument)

@@ -1,0 +1,38 @@
+-- The lasting facts of relations. $1: oid[]. Runs with an empty search_path, so that format_type qualifies.
+-- A type without its length is asked for with typmod -1: with null, character would come out as char(1).
+with recursive base as (
+  select t.oid as type_oid, t.oid as base_oid, t.typtype, t.typbasetype from pg_catalog.pg_type t
+  where t.oid in (select a.atttypid from pg_catalog.pg_attribute a where a.attrelid = any ($1) and a.attnum > 0)
+  union all
+  select b.type_oid, t.oid, t.typtype, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.typbasetype where b.typtype = 'd'
+)
+select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relispartition as is_partition,
+  c.relreplident::text as replica_identity,
+  coalesce((
+    select json_agg(json_build_object(
+      'name', a.attname, 'type_oid', a.atttypid::int8, 'type_name', own.typname, 'type_sql', format_type(t.oid, -1),
+      'category', t.typcategory, 'collation', case when l.collname <> 'default' then quote_ident(ln.nspname) || '.' || quote_ident(l.collname) end,
+      'integer', t.oid in (20, 21, 23),
+      -- equal values of these types have equal output texts: bool, int8, int2, int4, oid, uuid, date, timestamp(tz), enums,
+      -- and text, varchar under a deterministic collation
+      'exact', t.oid in (16, 20, 21, 23, 26, 2950, 1082, 1114, 1184) or t.typtype = 'e' or (t.oid in (25, 1043) and coalesce(l.collisdeterministic, true))
+    ) order by a.attnum)
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_type own on own.oid = a.atttypid
+    join base b on b.type_oid = a.atttypid and b.typtype <> 'd'
+    join pg_catalog.pg_type t on t.oid = b.base_oid
+    left join pg_catalog.pg_collation l on l.oid = a.attcollation
+    left join pg_catalog.pg_namespace ln on ln.oid = l.collnamespace
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  ), '[]')::text as columns,
+  coalesce((
+    select array_agg(a.attname::text order by k.place)
+    from pg_catalog.pg_index i
+    cross join lateral unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+    where i.indrelid = c.oid and k.place <= i.indnkeyatts and i.indisvalid
+      and case when c.relreplident = 'i' then i.indisreplident else i.indisprimary end
+  ), '{}') as key
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.oid = any ($1)

@@ -1,0 +1,84 @@
+"""What must be known about a relation and its roles before anything of it may be shown."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from realtime_inspector.model import ReplicaIdentity
+from realtime_inspector.visibility.filters import Comparable
+
+
+class Kind(StrEnum):
+    """pg_class.relkind, as far as it can occur in a publication or in a join."""
+
+    TABLE = "r"
+    PARTITIONED_TABLE = "p"
+    VIEW = "v"
+    MATERIALIZED_VIEW = "m"
+    FOREIGN_TABLE = "f"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """One column. `type_sql`: its type, domains resolved, as SQL without a length; `category`: pg_type.typcategory."""
+
+    name: str
+    type_oid: int
+    type_name: str
+    type_sql: str
+    category: str
+    comparable: Comparable
+    collation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The lasting facts of a relation; they change with DDL, and the stream then repeats its Relation message.
+
+    `key`: the columns by which a row can be found again (primary key, or the index named as replica identity).
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: Kind
+    is_partition: bool
+    replica_identity: ReplicaIdentity
+    columns: tuple[ColumnFacts, ...]
+    key: tuple[str, ...]
+
+    def column(self, name: str) -> ColumnFacts | None:
+        """The column of that name, if there is one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing of this relation can be served, if so; the sentence names the remedy."""
+        if not self.columns:
+            return "the table does not exist any more"
+        if self.is_partition:
+            return "a partition is served through its root table only; subscribe to the root"
+        if self.kind is Kind.PARTITIONED_TABLE:
+            return "partitioned tables are not supported yet"
+        if self.kind is not Kind.TABLE:
+            return "only tables can be published; subscribe to the tables underneath"
+        if not self.key:
+            return "the table has no primary key, so a changed row cannot be found again; add one"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a role may read of a relation at this moment. `columns`: the readable ones, None for all of them.
+
+    `bypasses`: superuser or BYPASSRLS. `checked`: row-level security applies to this role here. `reads_claims`: a policy
+    may give different users of the role different answers.
+    """
+
+    bypasses: bool
+    checked: bool
+    columns: frozenset[str] | None
+    reads_claims: bool
+
+    def reads(self, column: str) -> bool:
+        """Whether the role may read the column."""
+        return self.columns is None or column in self.columns

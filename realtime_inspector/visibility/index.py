@@ -1,0 +1,189 @@
+"""Which subscriptions a change may concern: one audience for all sockets that would receive byte-identical frames.
+
+Sockets that joined the same topic with the same serializer, identity and subscriptions share an Audience, so that rights
+are checked and frames are built once for all of them. Equality filters are looked up by value, not asked one by one.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from realtime_inspector.model import UNCHANGED, Change, Identity, Operation, Relation, Row, Value
+from realtime_inspector.visibility.filters import Condition
+from realtime_inspector.visibility.subscription import Authorized, Subscription
+
+ANY = "*"
+Outlet = TypeVar("Outlet")
+"""A live socket; the index only keeps it, the pipeline writes to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceKey:
+    """What makes two joined channels receive exactly the same bytes."""
+
+    topic: str
+    serializer: str
+    identity: Identity
+    subscriptions: tuple[Subscription, ...]
+    verdicts: bool
+
+
+@dataclass(eq=False, slots=True)
+class Audience(Generic[Outlet]):
+    """The sockets that share a key. `joining`: outlet -> LSN from which on its subscription counts."""
+
+    key: AudienceKey
+    members: set[Outlet] = field(default_factory=set)
+    joining: dict[Outlet, int] = field(default_factory=dict)
+
+    def concerning(self, relation: Relation) -> list[Subscription]:
+        """The subscriptions that name this relation, or everything."""
+        return [s for s in self.key.subscriptions if _names(s, relation.schema, relation.name)]
+
+    def settle(self, commit_lsn: int) -> None:
+        """Every commit from here on is after `commit_lsn`: who waited for less is a full member now."""
+        for outlet in [outlet for outlet, since in self.joining.items() if since <= commit_lsn]:
+            del self.joining[outlet]
+            self.members.add(outlet)
+
+
+@dataclass(slots=True)
+class _Bucket(Generic[Outlet]):
+    """The audiences that name one table: those found by a value of a column, and those that must always be asked."""
+
+    general: dict[Audience[Outlet], None] = field(default_factory=dict)
+    by_value: dict[str, dict[str, dict[Audience[Outlet], None]]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.general or self.by_value)
+
+
+class Index(Generic[Outlet]):
+    """All audiences; the one object that both streams touch: joins write it, changes read it."""
+
+    def __init__(self) -> None:
+        self._audiences: dict[AudienceKey, Audience[Outlet]] = {}
+        self._by_outlet: dict[tuple[Outlet, str], Audience[Outlet]] = {}
+        self._buckets: dict[tuple[str, str], _Bucket[Outlet]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_outlet)
+
+    def subscribe(
+        self, outlet: Outlet, topic: str, serializer: str, identity: Identity, authorized: Authorized, verdicts: bool
+    ) -> None:
+        """Adds an outlet's channel, in place of what this outlet had under the topic before."""
+        self.unsubscribe(outlet, topic)
+        if not authorized.subscriptions:
+            return
+        key = AudienceKey(topic, serializer, identity, authorized.subscriptions, verdicts)
+        audience = self._audiences.get(key)
+        if audience is None:
+            audience = self._audiences[key] = Audience(key)
+            self._place(audience)
+        audience.joining[outlet] = authorized.since
+        self._by_outlet[outlet, topic] = audience
+
+    def unsubscribe(self, outlet: Outlet, topic: str) -> None:
+        """Removes an outlet's channel; unknown ones are fine."""
+        audience = self._by_outlet.pop((outlet, topic), None)
+        if audience is None:
+            return
+        audience.members.discard(outlet)
+        audience.joining.pop(outlet, None)
+        if not audience.members and not audience.joining:
+            del self._audiences[audience.key]
+            self._displace(audience)
+
+    def names(self, relation: Relation) -> bool:
+        """Whether anybody at all asked for this relation."""
+        return any(bucket in self._buckets for bucket in _bucket_keys(relation))
+
+    def touched(self, changes: Iterable[Change]) -> dict[Audience[Outlet], None]:
+        """The audiences that these changes of one relation may concern, in no particular order, none of them twice."""
+        found: dict[Audience[Outlet], None] = {}
+        changes = list(changes)
+        for key in _bucket_keys(changes[0].relation) if changes else ():
+            bucket = self._buckets.get(key)
+            if bucket is not None:
+                found.update(bucket.general)
+                for column, by_value in bucket.by_value.items():
+                    found.update(dict.fromkeys(_by_value(changes, column, by_value)))
+        return found
+
+    def _place(self, audience: Audience[Outlet]) -> None:
+        for table, subscriptions in _by_table(audience.key.subscriptions).items():
+            bucket = self._buckets.setdefault(table, _Bucket())
+            equalities = [_lookup_condition(subscription) for subscription in subscriptions]
+            if any(equality is None for equality in equalities):
+                bucket.general[audience] = None
+                continue
+            for equality in equalities:
+                assert equality is not None
+                for value in equality.values:
+                    bucket.by_value.setdefault(equality.column, {}).setdefault(value, {})[audience] = None
+
+    def _displace(self, audience: Audience[Outlet]) -> None:
+        for table in _by_table(audience.key.subscriptions):
+            bucket = self._buckets[table]
+            bucket.general.pop(audience, None)
+            for column, by_value in list(bucket.by_value.items()):
+                for value in [value for value, audiences in by_value.items() if audiences.pop(audience, 0) is None]:
+                    if not by_value[value]:
+                        del by_value[value]
+                if not by_value:
+                    del bucket.by_value[column]
+            if not bucket:
+                del self._buckets[table]
+
+
+def wants(subscription: Subscription, operation: Operation) -> bool:
+    """Whether the subscription's event includes this operation."""
+    return subscription.binding.event in (ANY, operation)
+
+
+def _names(subscription: Subscription, schema: str, table: str) -> bool:
+    return subscription.binding.schema in (ANY, schema) and subscription.binding.table in (ANY, table)
+
+
+def _bucket_keys(relation: Relation) -> tuple[tuple[str, str], ...]:
+    return (relation.schema, relation.name), (relation.schema, ANY), (ANY, ANY)
+
+
+def _by_table(subscriptions: Iterable[Subscription]) -> dict[tuple[str, str], list[Subscription]]:
+    tables: dict[tuple[str, str], list[Subscription]] = {}
+    for subscription in subscriptions:
+        tables.setdefault((subscription.binding.schema, subscription.binding.table), []).append(subscription)
+    return tables
+
+
+def _lookup_condition(subscription: Subscription) -> Condition | None:
+    """An equality by which the subscription can be found; the authorizer marked those that texts can decide."""
+    for condition in subscription.conditions:
+        if condition.operator in ("eq", "in") and not condition.negated and condition.column in subscription.exact_columns:
+            return condition
+    return None
+
+
+def _by_value(
+    changes: list[Change], column: str, by_value: dict[str, dict[Audience[Outlet], None]]
+) -> Iterator[Audience[Outlet]]:
+    for change in changes:
+        value = _value(change, column)
+        if value is UNCHANGED:  # not known here: everybody who filters by this column may be concerned
+            for audiences in by_value.values():
+                yield from audiences
+        elif value is not None and value in by_value:
+            yield from by_value[value]
+
+
+def _value(change: Change, column: str) -> Value:
+    """The column's value in the row that a filter is decided on; UNCHANGED when the stream does not tell."""
+    row: Row | None = change.new if change.new is not None else change.old
+    if row is None:
+        return UNCHANGED
+    for position, candidate in enumerate(change.relation.columns):
+        if candidate.name == column:
+            known = change.new is not None or change.old_is_full or candidate.is_key
+            return row[position] if known else UNCHANGED
+    return UNCHANGED

@@ -1,0 +1,225 @@
+"""Reader and evaluator on a real Postgres: who sees which rows of one snapshot, and what a policy cannot do."""
+
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from realtime_inspector.model import Identity
+from realtime_inspector.postgres.evaluator import TIMED_OUT, Evaluator
+from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_tuple, row_literal
+from realtime_inspector.postgres.shapes import read_shapes
+from realtime_inspector.postgres.snapshot import SnapshotReader, View, Wanted
+from realtime_inspector.visibility.facts import Shape
+from realtime_inspector.visibility.verdicts import Sight
+from tests.postgres.conftest import Engine
+
+pytestmark = pytest.mark.every_version
+
+ALICE, BOB = (f"{n:08d}-0000-0000-0000-000000000000" for n in (1, 2))
+NOTES = f"""
+create table notes (id int primary key, owner uuid, body text, secret text);
+alter table notes enable row level security;
+create policy own on notes for select using (owner = (select auth.uid()));
+grant select on notes to authenticated, service_role;
+grant select (id, body) on notes to limited;
+insert into notes values (1, '{ALICE}', 'of alice', 's1'), (2, '{BOB}', 'of bob', 's2'), (3, null, 'of nobody', 's3');
+"""
+
+
+def user(sub: str, role: str = "authenticated") -> Identity:
+    return Identity(role, f'{{"role":"{role}","sub":"{UUID(sub)}"}}')
+
+
+@pytest.fixture
+async def reader(engine: Engine) -> AsyncIterator[SnapshotReader]:
+    made = SnapshotReader(engine.reader, 2_000)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def evaluator(engine: Engine) -> AsyncIterator[Evaluator]:
+    made = Evaluator(engine.evaluator, connections=2, statement_timeout_ms=300, search_path="public, extensions")
+    yield made
+    await made.close()
+
+
+async def shape_of(engine: Engine, table: str) -> Shape:
+    connection = await asyncpg.connect(engine.admin, server_settings={"search_path": ""})
+    try:
+        return (await read_shapes(connection, [engine.oid(table)]))[engine.oid(table)]
+    finally:
+        await connection.close()
+
+
+async def see(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator, table: str, identities: Sequence[Identity], *keys: str
+) -> dict[Identity, Sight]:
+    """Which of the rows with these keys each identity sees, as numbers of the keys."""
+    shape = await shape_of(engine, table)
+    async with reader.open([], [Wanted(shape, [(key,) for key in keys])], ["authenticated"]) as view:
+        ctids = [view.relations[0].rows[place].ctid for place in sorted(view.relations[0].rows)]
+        (answer,) = await evaluator.ask(view.snapshot, [Question(by_ctid(shape), ctids, identities)])
+    return answer
+
+
+async def test_each_identity_sees_its_own_rows_though_the_policy_is_an_init_plan(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(NOTES)
+    answer = await see(engine, reader, evaluator, "notes", [user(ALICE), user(BOB)], "1", "2", "3")
+    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight([1])}
+
+
+async def test_many_identities_are_divided_between_connections_and_none_is_mixed_up(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(NOTES)
+    many = [user(f"{n:08d}-0000-0000-0000-000000000000") for n in range(200)]
+    answer = await see(engine, reader, evaluator, "notes", many, "1", "2", "3")
+    assert answer == {many[1]: Sight([0]), many[2]: Sight([1])}
+
+
+async def test_who_sees_everything_is_answered_without_a_list(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(NOTES + "create policy open on notes for select using (true)")
+    answer = await see(engine, reader, evaluator, "notes", [user(ALICE)], "1", "2", "3")
+    assert answer == {user(ALICE): Sight(range(3))}
+
+
+async def test_a_role_with_column_grants_is_asked_by_key(engine: Engine, reader: SnapshotReader, evaluator: Evaluator) -> None:
+    engine.run(NOTES)
+    shape = await shape_of(engine, "notes")
+    async with reader.open([], [Wanted(shape, [("1",), ("2",)])], ["limited", "authenticated", "nobody_here"]) as view:
+        access = view.access[shape.oid]
+        question = Question(by_key(shape), ['["1"]', '["2"]'], [user(BOB, "limited")])
+        (answer,) = await evaluator.ask(view.snapshot, [question])
+    assert answer == {user(BOB, "limited"): Sight([1])}
+    assert access["limited"].columns == {"id", "body"}
+    assert access["authenticated"].columns is None
+    assert "nobody_here" not in access
+
+
+async def test_an_old_row_is_judged_by_the_policies_expression(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(NOTES)
+    shape = await shape_of(engine, "notes")
+    literal = row_literal(["7", ALICE, 'quote " back \\ slash, (comma)', None])
+    async with reader.open([], [], []) as view:
+        question = Question(by_tuple(shape, "(owner = ( SELECT auth.uid() AS uid))"), [literal], [user(ALICE), user(BOB)])
+        (answer,) = await evaluator.ask(view.snapshot, [question])
+    assert answer == {user(ALICE): Sight(range(1))}
+
+
+async def test_a_policy_that_raises_harms_only_its_own_identity(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(
+        NOTES
+        + f"""
+        create function touchy() returns boolean stable language plpgsql as $$ begin
+          if auth.uid() = '{BOB}' then raise exception 'secret of another'; end if; return true; end $$;
+        create policy touchy on notes as restrictive for select using (touchy());"""
+    )
+    answer = await see(engine, reader, evaluator, "notes", [user(ALICE), user(BOB)], "1", "2")
+    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight(error="P0001")}
+
+
+async def test_a_policy_that_sleeps_is_withheld_and_the_others_are_answered(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(
+        NOTES
+        + f"""
+        create function sleepy() returns boolean volatile language plpgsql as $$ begin
+          if auth.uid() = '{BOB}' then perform pg_sleep(5); end if; return true; end $$;
+        create policy sleepy on notes as restrictive for select using (sleepy());"""
+    )
+    answer = await see(engine, reader, evaluator, "notes", [user(ALICE), user(BOB)], "1", "2")
+    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight(error=TIMED_OUT)}
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "perform set_config('role', 'anon', true)",
+        "perform set_config('role', 'none', true)",
+        f"perform set_config('request.jwt.claims', '{{\"sub\":\"{ALICE}\"}}', true)",
+        "perform set_config('row_security', 'off', true)",
+        "insert into public.diary values (1)",
+        "set local role postgres",
+        "execute 'create or replace function pg_temp.mine() returns int language sql as ''select 1'''",
+    ],
+)
+async def test_what_a_policy_does_to_the_connection_does_not_reach_the_next_identity(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator, deed: str
+) -> None:
+    engine.run(
+        NOTES
+        + f"""
+        create table diary (n int); grant insert on diary to authenticated;
+        create function deed() returns boolean volatile language plpgsql as $$ begin
+          if auth.uid() = '00000003-0000-0000-0000-000000000000' then {deed}; end if; return true; end $$;
+        create policy deed on notes as restrictive for select using (deed());"""
+    )
+    mallory = user("00000003-0000-0000-0000-000000000000")
+    for identities in ([mallory, user(ALICE), user(BOB)], [user(BOB), mallory, user(ALICE)]):
+        answer = await see(engine, reader, evaluator, "notes", identities, "1", "2")
+        assert answer[user(ALICE)] == Sight([0])
+        assert answer[user(BOB)] == Sight([1])
+    assert engine.run("select count(*) from diary") == [(0,)]
+
+
+async def test_the_reader_takes_one_snapshot_and_the_evaluator_shares_it(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(NOTES)
+    shape = await shape_of(engine, "notes")
+    async with reader.open([], [Wanted(shape, [("1",)])], ["authenticated"]) as view:
+        engine.run(f"update notes set owner = '{BOB}' where id = 1")
+        (answer,) = await evaluator.ask(view.snapshot, [Question(by_ctid(shape), [_ctid(view)], [user(ALICE), user(BOB)])])
+    assert answer == {user(ALICE): Sight(range(1))}
+
+
+def _ctid(view: View) -> tuple[int, int]:
+    return view.relations[0].rows[0].ctid
+
+
+async def test_rows_that_are_gone_are_absent_and_the_others_keep_their_places(engine: Engine, reader: SnapshotReader) -> None:
+    engine.run(NOTES)
+    shape = await shape_of(engine, "notes")
+    async with reader.open([], [Wanted(shape, [("9",), ("2",), ("1",)])], []) as view:
+        rows = view.relations[0].rows
+    assert {place: row.values[0] for place, row in rows.items()} == {1: "2", 2: "1"}
+
+
+async def test_claims_matter_unless_all_functions_are_immutable_built_ins(engine: Engine, reader: SnapshotReader) -> None:
+    engine.run("""
+        create function mislabelled() returns text immutable language sql
+          as $$ select current_setting('request.jwt.claims', true) $$;
+        create table plain (id int primary key, published boolean); alter table plain enable row level security;
+        create policy p on plain using (published and id > 3);
+        create table liar (id int primary key); alter table liar enable row level security;
+        create policy p on liar using (mislabelled() is not null);
+        create table joined (id int primary key); alter table joined enable row level security;
+        create policy p on joined using (id in (select id from public.plain));
+        create table naked (id int primary key);""")
+    shapes = [await shape_of(engine, table) for table in ("plain", "liar", "joined", "naked")]
+    async with reader.open([], [Wanted(shape, []) for shape in shapes], ["authenticated"]) as view:
+        found = {shape.name: view.access[shape.oid]["authenticated"].reads_claims for shape in shapes}
+    assert found == {"plain": False, "liar": True, "joined": True, "naked": False}
+
+
+async def test_names_of_any_kind_are_read(engine: Engine, reader: SnapshotReader, evaluator: Evaluator) -> None:
+    engine.run(f"""
+        create schema "Sché ma"; create table "Sché ma"."ta""ble %s 🐘" ("k %s" numeric primary key, "identity" text, t uuid);
+        alter table "Sché ma"."ta""ble %s 🐘" enable row level security;
+        create policy p on "Sché ma"."ta""ble %s 🐘" using (t = auth.uid());
+        grant usage on schema "Sché ma" to authenticated; grant select on "Sché ma"."ta""ble %s 🐘" to authenticated;
+        insert into "Sché ma"."ta""ble %s 🐘" values (1.50, 'x', '{ALICE}'), ('NaN', 'y', '{BOB}');""")
+    answer = await see(engine, reader, evaluator, '"Sché ma"."ta""ble %s 🐘"', [user(ALICE), user(BOB)], "1.50", "NaN")
+    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight([1])}

@@ -1,0 +1,154 @@
+"""The index finds whom a change may concern: by table, by wildcard, by value; and forgets whoever left."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_inspector.model import (
+    UNCHANGED,
+    Binding,
+    Change,
+    Column,
+    Identity,
+    Operation,
+    Position,
+    Relation,
+    ReplicaIdentity,
+    Row,
+)
+from realtime_inspector.visibility.filters import Condition
+from realtime_inspector.visibility.index import Index, wants
+from realtime_inspector.visibility.subscription import Authorized, Subscription
+
+ALICE, BOB = Identity("authenticated", '{"sub":"alice"}'), Identity("authenticated", '{"sub":"bob"}')
+TWEETS = Relation(1, "public", "tweets", ReplicaIdentity.DEFAULT, (Column("id", 20, -1, True), Column("owner", 25)))
+
+
+def binding(table: str = "tweets", event: str = "*", schema: str = "public") -> Binding:
+    return Binding(7, event, schema, table)
+
+
+def by_owner(*owners: str, negated: bool = False) -> Subscription:
+    condition = Condition("owner", "in" if len(owners) > 1 else "eq", owners, negated)
+    return Subscription(binding(), (condition,), frozenset(["owner"]))
+
+
+def change(new: Row | None = ("1", "alice"), old: Row | None = None, *, full: bool = False) -> Change:
+    operation = Operation.DELETE if new is None else Operation.INSERT
+    return Change(Position(100, 0), operation, TWEETS, new, old, full)
+
+
+def reached(index: Index[str], *changes: Change) -> set[str]:
+    return {outlet for audience in index.touched(changes) for outlet in (*audience.members, *audience.joining)}
+
+
+def subscribed(**subscriptions: Subscription) -> Index[str]:
+    index: Index[str] = Index()
+    for outlet, subscription in subscriptions.items():
+        index.subscribe(outlet, "room", "2.0.0", ALICE, Authorized((subscription,)), False)
+    return index
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (binding(), True),
+        (binding("*"), True),
+        (binding("*", schema="*"), True),
+        (binding("notes"), False),
+        (binding("*", schema="private"), False),
+        (binding(schema="private"), False),
+    ],
+)
+def test_tables_are_found_by_name_and_wildcard(named: Binding, expected: bool) -> None:
+    index = subscribed(socket=Subscription(named))
+    assert index.names(TWEETS) is expected
+    assert reached(index, change()) == ({"socket"} if expected else set())
+
+
+def test_an_equality_is_looked_up_by_value() -> None:
+    index = subscribed(a=by_owner("alice"), b=by_owner("bob"), ab=by_owner("alice", "bob"), every=Subscription(binding()))
+    assert reached(index, change(("1", "alice"))) == {"a", "ab", "every"}
+    assert reached(index, change(("1", None))) == {"every"}
+    assert reached(index, change(("1", "alice")), change(("2", "bob"))) == {"a", "b", "ab", "every"}
+
+
+def test_a_value_that_the_stream_does_not_tell_concerns_everybody_who_filters_by_it() -> None:
+    index = subscribed(a=by_owner("alice"), b=by_owner("bob"))
+    assert reached(index, change(("1", UNCHANGED))) == {"a", "b"}
+    assert reached(index, change(None, ("1", None))) == {"a", "b"}
+    assert reached(index, change(None, ("1", "bob"), full=True)) == {"b"}
+
+
+def test_what_texts_cannot_decide_is_always_asked() -> None:
+    index = subscribed(no=by_owner("bob", negated=True), loose=Subscription(binding(), (Condition("owner", "like", ("b%",)),)))
+    assert reached(index, change(("1", "alice"))) == {"no", "loose"}
+
+
+def test_sockets_that_would_receive_the_same_bytes_share_an_audience() -> None:
+    index: Index[str] = Index()
+    for outlet, identity in (("one", ALICE), ("two", ALICE), ("three", BOB)):
+        index.subscribe(outlet, "room", "2.0.0", identity, Authorized((Subscription(binding()),)), False)
+    assert sorted(len(audience.joining) for audience in index.touched([change()])) == [1, 2]
+
+
+def test_a_socket_becomes_a_member_when_commits_pass_its_check() -> None:
+    index: Index[str] = Index()
+    index.subscribe("socket", "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), since=50), False)
+    (audience,) = index.touched([change()])
+    audience.settle(49)
+    assert (audience.members, audience.joining) == (set(), {"socket": 50})
+    audience.settle(50)
+    assert (audience.members, audience.joining) == ({"socket"}, {})
+
+
+def test_subscribing_again_replaces_and_leaving_forgets() -> None:
+    index = subscribed(socket=by_owner("alice"))
+    index.subscribe("socket", "room", "2.0.0", BOB, Authorized((by_owner("bob"),)), False)
+    assert reached(index, change(("1", "alice"))) == set()
+    assert reached(index, change(("1", "bob"))) == {"socket"}
+    index.unsubscribe("socket", "room")
+    index.unsubscribe("socket", "room")
+    assert len(index) == 0
+    assert not index.names(TWEETS)
+
+
+def test_events_are_wanted_by_name_or_all() -> None:
+    assert wants(Subscription(binding(event="*")), Operation.DELETE)
+    assert wants(Subscription(binding(event="INSERT")), Operation.INSERT)
+    assert not wants(Subscription(binding(event="INSERT")), Operation.UPDATE)
+
+
+OWNERS = st.sampled_from(["alice", "bob", "carol"])
+SUBSCRIPTIONS = st.one_of(
+    st.just(Subscription(binding())),
+    st.just(Subscription(binding("*"))),
+    st.just(Subscription(binding("notes"))),
+    st.lists(OWNERS, min_size=1, max_size=3, unique=True).map(lambda owners: by_owner(*owners)),
+    OWNERS.map(lambda owner: by_owner(owner, negated=True)),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.lists(SUBSCRIPTIONS, max_size=3))), OWNERS)
+def test_the_index_reaches_everybody_whom_asking_each_would_reach(
+    steps: list[tuple[int, bool, list[Subscription]]], owner: str
+) -> None:
+    index: Index[int] = Index()
+    model: dict[int, tuple[Subscription, ...]] = {}
+    for outlet, leaves, subscriptions in steps:
+        if leaves:
+            index.unsubscribe(outlet, "room")
+            model.pop(outlet, None)
+        else:
+            index.subscribe(outlet, "room", "2.0.0", ALICE, Authorized(tuple(subscriptions)), False)
+            model[outlet] = tuple(subscriptions)
+    found = {outlet for audience in index.touched([change(("1", owner))]) for outlet in audience.joining}
+    must = {outlet for outlet, wanted in model.items() if any(_concerns(s, owner) for s in wanted)}
+    assert must <= found
+    assert len(index) == sum(1 for wanted in model.values() if wanted)
+
+
+def _concerns(subscription: Subscription, owner: str) -> bool:
+    if subscription.binding.table == "notes":
+        return False
+    return all((owner in c.values) is not c.negated for c in subscription.conditions)
