@@ -17,7 +17,10 @@ LARGEST_CLAIMS: Final = 12_000
 Kind = Literal["user", "anon", "service", "custom"]
 Ending = Literal["stopped", "replaced"]
 
-_ROLES: Final = {"user": "authenticated", "anon": "anon", "service": "service_role"}
+USER_ROLE: Final = "authenticated"
+"""The role of a signed-in user's token, as PostgREST and Supabase have it."""
+
+_ROLES: Final = {"user": USER_ROLE, "anon": "anon", "service": "service_role"}
 _RESERVED: Final = frozenset({"role", "exp", "iat", "nbf", "jti", "session_id", "act", NAMESPACE})
 
 
@@ -190,7 +193,7 @@ def _check_size(claims: Mapping[str, object]) -> None:
         text = canonical(claims)
     except ValueError as error:
         raise InvalidInput(f"The claims cannot be written as JSON: {error}") from error
-    if b"\\u0000" in text:
+    if b"\\u0000" in text.replace(b"\\\\", b""):
         raise InvalidInput("The claims hold the character NUL, which Postgres cannot store")
     if len(text) > LARGEST_CLAIMS:
         raise InvalidInput(f"The claims have {len(text)} bytes as JSON; {LARGEST_CLAIMS} are allowed")

@@ -1,0 +1,17 @@
+"""Describes the published tables for the page that offers them."""
+
+import orjson
+
+from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.audit import Pool
+from realtime_inspector.postgres.failures import told
+
+
+async def published_tables(pool: Pool, publication: str) -> list[dict[str, object]]:
+    """{schema, name, rls, replica_identity: default|nothing|full|index, columns: [{name, type, key}]}, by name.
+
+    `key`: part of the primary key. Raises DatabaseUnavailable.
+    """
+    with told():
+        records = await pool.fetch(sql.load("published_tables"), publication)
+    return [{**record, "columns": orjson.loads(record["columns"])} for record in records]
