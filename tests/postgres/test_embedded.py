@@ -51,6 +51,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (path / "tmp").mkdir()
     (path / "tmp").chmod(0o1777)
     yield path
+    assert eventually(lambda: not left_in(path))
     shutil.rmtree(path)
 
 
