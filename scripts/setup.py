@@ -5,6 +5,7 @@ bring programs for one job are left out, and named, where they do not fit the ma
 """
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -125,7 +126,8 @@ def succeeds(*command: str | Path) -> bool:
 
 
 def run(*command: str | Path) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    environment = {"UV_SYSTEM_CERTS": "true", **os.environ}  # uv then trusts whom pip and the machine trust
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, check=False)
     if done.returncode:
         raise SetupFailed(f"{' '.join(map(str, command))}\n{done.stdout.strip()}")
 
