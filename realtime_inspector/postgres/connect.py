@@ -1,5 +1,7 @@
 """How this service opens its asyncpg connections: named, pinned to one text form of values, with a deadline."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -20,11 +22,19 @@ PINNED = {
 }
 """Settings on which the text of values depends, equal in the stream, the reader and the evaluator."""
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
-async def connect(url: str, *, purpose: str, statement_timeout_ms: int, read_only: bool = True) -> Connection:
-    """A connection whose application_name tells its purpose. `read_only`: every transaction is, unless it says otherwise."""
+
+async def connect(
+    url: str, *, purpose: str, statement_timeout_ms: int, read_only: bool = True, more: Mapping[str, str] = NOTHING
+) -> Connection:
+    """A connection whose application_name tells its purpose. `read_only`: every transaction is, unless it says otherwise.
+
+    `more`: further settings of the session.
+    """
     settings = {
         **PINNED,
+        **more,
         "application_name": f"realtime_inspector {purpose}",
         "statement_timeout": str(statement_timeout_ms),
         "default_transaction_read_only": "on" if read_only else "off",

@@ -6,7 +6,8 @@ ROLLBACK: policy code may do anything that its role may, but it changes nothing 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import asyncpg
 
@@ -23,6 +24,8 @@ WORTH_SPLITTING = 64
 """Identities from which on a question is divided between the connections."""
 TIMED_OUT = "57014"
 SETUP_TIMEOUT_MS = 10_000
+PLANNER = {"enable_seqscan": "off", "jit": "off"}
+"""A small table would be scanned whole, and a policy would then raise on rows that nobody asked about."""
 
 
 class Evaluator:
@@ -100,7 +103,7 @@ class _Lane:
     async def _ask_within_budget(self, snapshot: str, question: Question, smaller: bool) -> dict[Identity, Sight]:
         """Asks a smaller question; what cannot be made smaller, or not in time, is withheld as raised."""
         if not smaller or self._timeouts >= TIMEOUTS_PER_BATCH:
-            return dict.fromkeys(question.identities, Sight(error=TIMED_OUT))
+            return dict.fromkeys(question.identities, Sight(raised=range(len(question.wanted)), error=TIMED_OUT))
         return (await self._ask(snapshot, {0: question}))[0]
 
     async def _in_snapshot(self, snapshot: str, share: dict[int, Question]) -> dict[int, dict[Identity, Sight]]:
@@ -122,10 +125,8 @@ class _Lane:
             [identity.claims for identity in question.identities],
             timeout=self._deadline,
         )
-        if question.function.argument == "tid":
-            places: dict[object, int] = {ctid: place for place, ctid in enumerate(question.wanted)}
-            return {question.identities[k - 1]: _stored(places, everything, seen, error) for k, everything, seen, error in rows}
-        return {question.identities[k - 1]: _numbered(question, everything, seen, error) for k, everything, seen, error in rows}
+        place = _places(question)
+        return {question.identities[k - 1]: _sight(question, place, *answer) for k, *answer in rows}
 
     async def _define(self, connection: Connection, question: Question) -> None:
         if question.function.name not in self._defined:
@@ -135,7 +136,7 @@ class _Lane:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(
-                self._url, purpose="evaluator", statement_timeout_ms=SETUP_TIMEOUT_MS, read_only=False
+                self._url, purpose="evaluator", statement_timeout_ms=SETUP_TIMEOUT_MS, read_only=False, more=PLANNER
             )
             self._defined.clear()
         return self._connection
@@ -165,20 +166,27 @@ def _halves(question: Question) -> list[Question]:
     return [Question(question.function, question.wanted, part) for part in parts]
 
 
-def _stored(places: dict[object, int], everything: bool, visible: list[tuple[int, int]] | None, error: str | None) -> Sight:
-    if error is not None:
-        return Sight(error=error)
-    if everything:
-        return Sight(range(len(places)))
-    return Sight(sorted(places[ctid] for ctid in visible or ()))
+def _places(question: Question) -> Callable[[object], int]:
+    """From what the function names a row by to the row's number: stored rows by ctid, others by their place from 1."""
+    if question.function.argument != "tid":
+        return lambda place: cast(int, place) - 1
+    numbers: dict[object, int] = {ctid: number for number, ctid in enumerate(question.wanted)}
+    return numbers.__getitem__
 
 
-def _numbered(question: Question, everything: bool, visible: list[int] | None, error: str | None) -> Sight:
-    if error is not None:
-        return Sight(error=error)
-    if everything:
-        return Sight(range(len(question.wanted)))
-    return Sight(sorted(place - 1 for place in visible or ()))
+def _sight(
+    question: Question,
+    number: Callable[[object], int],
+    everything: bool,
+    visible: list[object] | None,
+    raised: list[int] | None,
+    error: str | None,
+) -> Sight:
+    return Sight(
+        range(len(question.wanted)) if everything else sorted(map(number, visible or ())),
+        tuple(place - 1 for place in raised or ()),
+        error,
+    )
 
 
 def _path(search_path: str) -> str:

@@ -17,9 +17,10 @@ from realtime_inspector.visibility.subscription import Subscription
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one identity may see of numbered rows: the numbers in order, or the SQLSTATE that its policies raised."""
+    """What one identity may see of numbered rows, in order; for which its policies raised, and the last SQLSTATE if so."""
 
     rows: Sequence[int] = ()
+    raised: Sequence[int] = ()
     error: str | None = None
 
 
@@ -167,7 +168,7 @@ class Evidence:
             return Reason.NO_PRIVILEGE
         if not self.needs_check(identity.role):
             return Reason.FILTERED
-        return Reason.HIDDEN_BY_POLICY if self.sights.get(identity, BLIND).error is None else Reason.POLICY_RAISED
+        return Reason.POLICY_RAISED if self.sights.get(identity, BLIND).raised else Reason.HIDDEN_BY_POLICY
 
     def deletions(self) -> list[int]:
         """The numbers of the deletions of which the log tells at least the key."""
@@ -247,6 +248,7 @@ class _Verdicts:
         self._sight = evidence.sights.get(identity, BLIND)
         self._old_sight = evidence.old_sights.get(identity, BLIND)
         self._rows = frozenset(self._sight.rows)
+        self._raised = frozenset(self._sight.raised)
         self._old = frozenset(self._old_sight.rows)
 
     def visible(self) -> Sequence[int]:
@@ -268,7 +270,7 @@ class _Verdicts:
             return GONE
         if not self._checked or row in self._rows:
             return DELIVERED
-        if self._sight.error is not None:
+        if row in self._raised:
             return Verdict(Reason.POLICY_RAISED, f"SQLSTATE {self._sight.error}")
         return HIDDEN
 
@@ -282,7 +284,7 @@ class _Verdicts:
             return Verdict(Reason.OLD_ROW_UNKNOWN, f"the policies cannot be asked about a row that is gone; {hint}")
         if self._role in self._evidence.old_refused:
             return Verdict(Reason.OLD_ROW_UNKNOWN, self._evidence.old_refused[self._role])
-        if self._old_sight.error is not None:
+        if number in self._old_sight.raised:
             return Verdict(Reason.POLICY_RAISED, f"SQLSTATE {self._old_sight.error}")
         return HIDDEN
 

@@ -126,7 +126,15 @@ async def test_a_policy_that_raises_harms_only_its_own_identity(
         create policy touchy on notes as restrictive for select using (touchy());"""
     )
     answer = await see(engine, reader, evaluator, "notes", [user(ALICE), user(BOB)], "1", "2")
-    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight(error="P0001")}
+    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight([], (1,), "P0001")}
+
+
+async def test_a_row_on_which_a_policy_raises_does_not_hide_the_others(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    engine.run(NOTES + "create policy fragile on notes for select using (1 / (id - 2) <> 0)")
+    answer = await see(engine, reader, evaluator, "notes", [user(ALICE), user(BOB)], "1", "2", "3")
+    assert answer == {user(ALICE): Sight([0, 2], (1,), "22012"), user(BOB): Sight(range(3))}
 
 
 async def test_a_policy_that_sleeps_is_withheld_and_the_others_are_answered(
@@ -140,7 +148,7 @@ async def test_a_policy_that_sleeps_is_withheld_and_the_others_are_answered(
         create policy sleepy on notes as restrictive for select using (sleepy());"""
     )
     answer = await see(engine, reader, evaluator, "notes", [user(ALICE), user(BOB)], "1", "2")
-    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight(error=TIMED_OUT)}
+    assert answer == {user(ALICE): Sight([0]), user(BOB): Sight(raised=range(2), error=TIMED_OUT)}
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_row_that_is_gone_is_said_to_be_gone() -> None:
 
 
 def test_a_policy_that_raises_withholds_with_its_code_only() -> None:
-    about = evidence(insert(0, "1", "a"), sights={USER: Sight(error="22P02")})
+    about = evidence(insert(0, "1", "a"), sights={USER: Sight(raised=[0], error="22P02")})
     (decision,) = decide(EVERY, USER, about, explain=True)
     assert (decision.verdict.reason, decision.verdict.detail) == (Reason.POLICY_RAISED, "SQLSTATE 22P02")
 
@@ -212,7 +212,7 @@ def test_a_deletion_is_filtered_by_what_the_log_says_of_the_row() -> None:
 
 
 def test_the_usual_reason_is_counted_for_who_asks_for_no_explanation() -> None:
-    about = evidence(insert(0, "1", "a"), sights={USER: Sight(error="P0001")})
+    about = evidence(insert(0, "1", "a"), sights={USER: Sight(raised=[0], error="P0001")})
     assert about.usual_reason(USER) is Reason.POLICY_RAISED
     assert about.usual_reason(replace(USER, claims="{}")) is Reason.HIDDEN_BY_POLICY
     assert about.usual_reason(SERVICE) is Reason.FILTERED
