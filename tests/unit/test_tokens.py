@@ -95,6 +95,14 @@ def forged_with_public_key() -> str:
     return raw(b'{"alg":"HS256","kid":"rsa"}', json.dumps(CLAIMS).encode(), pem)
 
 
+def respelled(text: str) -> str:
+    """The last letter of 32 bytes in base64 has two bits to spare; a lenient reader ignores them."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet[alphabet.index(text[-1]) ^ 1]
+    assert base64.urlsafe_b64decode(text.split(".")[2] + "=") == base64.urlsafe_b64decode(text.split(".")[2][:-1] + last + "=")
+    return text[:-1] + last
+
+
 def test_a_token_becomes_an_identity_with_canonical_claims() -> None:
     verified = verify(token(), ring(), RULES, NOW)
     assert verified.identity.role == "authenticated"
@@ -160,7 +168,7 @@ def test_accepted(text: str) -> None:
         pytest.param("é" * 50, TokenMalformed, id="not ascii"),
         pytest.param("%00%ff.%00.%00", TokenMalformed, id="encoded bytes"),
         pytest.param(token(pad="x" * LONGEST_TOKEN), TokenMalformed, id="too long"),
-        pytest.param(token()[:-1] + ("B" if token()[-1] == "A" else "A"), TokenError, id="last letter changed"),
+        pytest.param(respelled(token()), TokenMalformed, id="the same bytes in a second spelling"),
         # header
         pytest.param(raw(b"[]", json.dumps(CLAIMS).encode()), TokenMalformed, id="header is a list"),
         pytest.param(raw(b"{", json.dumps(CLAIMS).encode()), TokenMalformed, id="header is half"),

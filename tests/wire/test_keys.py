@@ -1,6 +1,7 @@
 """The verifier with keys of a URL: one fetch for many, last good set kept, nothing trusted that should not be."""
 
 import asyncio
+import gzip
 import hmac
 import json
 import time
@@ -139,12 +140,12 @@ async def test_keys_are_looked_at_again_in_the_background(keys: Keys, issuer: An
 @pytest.mark.parametrize(
     ("status", "body", "headers"),
     [
-        ("500 Internal Server Error", b"", ""),
+        ("500 Internal Server Error", key_set(new=NEW), ""),
         ("200 OK", b"<html>", ""),
         ("200 OK", b'{"keys": [{"kty": "oct", "k": "short"}]}', ""),
-        ("200 OK", b" " * (LARGEST_SET + 1), ""),
-        ("302 Found", b"", "Location: http://127.0.0.1:1/\r\n"),
-        ("200 OK", b"\x1f\x8b\x08garbage", "Content-Encoding: gzip\r\n"),
+        ("200 OK", key_set(new=NEW) + b" " * LARGEST_SET, ""),
+        ("302 Found", key_set(new=NEW), "Location: http://127.0.0.1:1/\r\n"),
+        ("200 OK", gzip.compress(key_set(new=NEW)), "Content-Encoding: gzip\r\n"),
     ],
     ids=["error", "page", "weak", "large", "redirect", "packed"],
 )
