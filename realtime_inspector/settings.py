@@ -2,20 +2,23 @@
 
 import tomllib
 from collections.abc import Mapping
-from typing import Literal
+from difflib import get_close_matches
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from realtime_inspector.errors import InvalidInput
 
-PREFIX = "RTI_"
+PREFIX: Final = "RTI_"
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Each field is also an environment variable: RTI_ and the name in capitals; lists are separated by commas."""
 
     host: str = "127.0.0.1"
-    port: int = 4000
+    port: Port = 4000
     reader_url: str = ""
     evaluator_url: str = ""
     publication: str = "supabase_realtime"
@@ -32,35 +35,45 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     search_path: str = "public, extensions"
     users_query: str = "select id::text, email::text, raw_app_meta_data::text from auth.users"
     deletes: Literal["checked", "keys"] = "checked"
-    evaluator_connections: int = 2
-    statement_timeout_ms: int = 2_000
-    batch_changes: int = 200
-    frame_bytes: int = 262_144
-    record_bytes: int = 1_048_576
-    queue_bytes: int = 4_194_304
-    queue_seconds: int = 10
-    channels_per_socket: int = 100
-    impersonation_seconds: int = 900
+    evaluator_connections: Count = 2
+    statement_timeout_ms: Count = 2_000
+    batch_changes: Count = 200
+    frame_bytes: Count = 262_144
+    record_bytes: Count = 1_048_576
+    queue_bytes: Count = 4_194_304
+    queue_seconds: Count = 10
+    channels_per_socket: Count = 100
+    impersonation_seconds: Count = 900
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+LISTS: Final = frozenset({"allowed_roles", "privileged_roles", "allowed_origins"})
+OTHER_VARIABLES: Final = frozenset({"RTI_POSTGRES_BIN", "RTI_CHROMIUM"})
+"""Variables with our prefix that are no settings of the service: they say where programs are."""
+
+
 def load_settings(environment: Mapping[str, str], flags: Mapping[str, object] | None = None, toml: str | None = None) -> Settings:
-    """Merges the layers and validates; raises InvalidInput that names the setting and where it came from."""
-    merged: dict[str, object] = {}
-    if toml is not None:
-        merged.update(_parse_toml(toml))
-    for name in Settings.__struct_fields__:
-        raw = environment.get(PREFIX + name.upper())
-        if raw is not None:
-            merged[name] = _split(raw) if name in _LISTS else raw
+    """Merges the layers and validates; raises InvalidInput that names the setting and what to write instead."""
+    merged = _parse_toml(toml) if toml is not None else {}
+    for variable, raw in environment.items():
+        if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES:
+            name = variable.removeprefix(PREFIX).lower()
+            merged[name] = _split(raw) if name in LISTS else raw
     merged.update({name: value for name, value in (flags or {}).items() if value is not None})
+    _refuse_unknown(merged)
     try:
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"Invalid setting: {error}", hint="See docs/settings.md for names, types and defaults.") from error
+        raise InvalidInput(f"Invalid setting: {error}", hint="docs/settings.md lists names, types and defaults.") from error
 
 
-_LISTS = {"allowed_roles", "privileged_roles", "allowed_origins"}
+def _refuse_unknown(merged: Mapping[str, object]) -> None:
+    """A misspelt setting must not silently leave the default in force."""
+    for name in merged:
+        if name not in Settings.__struct_fields__:
+            near = get_close_matches(name, Settings.__struct_fields__, n=1)
+            hint = f"Did you mean {near[0]} ({PREFIX}{near[0].upper()})?" if near else "docs/settings.md lists all settings."
+            raise InvalidInput(f"There is no setting {name!r}", hint=hint)
 
 
 def _split(raw: str) -> list[str]:
