@@ -16,7 +16,8 @@ FLOORS = (
     "hub pipeline",
     "app",
     "testing",
-    "cli __main__",
+    "cli",
+    "__main__",
 )
 PURE = FLOORS.index("channel")
 DRIVING = FLOORS.index("postgres broker server")
