@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 import msgspec
+import orjson
 
 from realtime_inspector.cli import env_file as env_files
 from realtime_inspector.errors import InvalidInput
@@ -22,6 +23,19 @@ config: Final = click.option("--config", type=FILE, metavar="TOML", help="Settin
 ready_json: Final = click.option(
     "--ready-json", is_flag=True, help="Say on standard output, in one line of JSON, when traffic is accepted; nothing else."
 )
+
+
+def _object(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError as error:
+        raise click.BadParameter(f'this is not JSON ({error}); write an object such as \'{{"email": "a@b.example"}}\'') from error
+    if not isinstance(value, dict):
+        raise click.BadParameter('this is not a JSON object; write one such as \'{"email": "a@b.example"}\'')
+    return value
+
+
+claims: Final = click.option("--claims", callback=_object, metavar="JSON", help="More claims of the token, as a JSON object.")
 
 
 def every_setting(function: F) -> F:

@@ -44,7 +44,8 @@ def _identity(_context: click.Context, _parameter: click.Parameter, value: str) 
 @click.argument("channel", default="tail")
 @click.option("--table", metavar="[SCHEMA.]TABLE", default="public.*", help="Changes of this table only.")
 @click.option("--type", "types", callback=_types, default=",".join(TYPES), show_default=True, metavar="A,B", help="What to show.")
-@click.option("--as", "claims", callback=_identity, default="anon", show_default=True, metavar="user:ID|anon|service")
+@click.option("--as", "identity", callback=_identity, default="anon", show_default=True, metavar="user:ID|anon|service")
+@options.claims
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and nothing else on standard output.")
 @click.option("--url", metavar="URL", help="Where the service is; otherwise as its settings say.")
 @options.env_file
@@ -53,6 +54,7 @@ def command(
     channel: str,
     table: str,
     types: frozenset[str],
+    identity: dict[str, Any],
     claims: dict[str, Any],
     as_json: bool,
     url: str | None,
@@ -61,6 +63,8 @@ def command(
 ) -> None:
     """Watch CHANNEL as somebody would receive it, until Ctrl-C. It comes back by itself when it is cut off.
 
+    user:ID stands for the role authenticated and that `sub`; what policies read besides comes with --claims.
+
     \b
     realtime-inspector tail --table tweets --as service --env-file shop.env
     realtime-inspector tail --table tweets --as user:4f1c… --env-file shop.env
@@ -68,17 +72,17 @@ def command(
     """
     settings = options.load(env_file, config)
     key = options.signing_key(settings)
-    if claims["role"] not in settings.allowed_roles:
+    if identity["role"] not in settings.allowed_roles:
         hint = f"RTI_ALLOWED_ROLES allows {', '.join(settings.allowed_roles)}."
-        raise InvalidInput(f"The service lets nobody in as {claims['role']}", hint=hint)
+        raise InvalidInput(f"The service lets nobody in as {identity['role']}", hint=hint)
     parties = {name: value for name, value in (("aud", settings.jwt_audience), ("iss", settings.jwt_issuer)) if value}
 
     def mint() -> str:
         now = int(time.time())
-        return sign({**claims, **parties, "iat": now, "exp": now + TOKEN_SECONDS}, key)
+        return sign({**claims, **parties, **identity, "iat": now, "exp": now + TOKEN_SECONDS}, key)
 
     plan = Channel(url or f"http://127.0.0.1:{settings.port}", f"realtime:{channel}", _config(table, types))
-    who = claims.get("sub") or claims["role"]
+    who = identity.get("sub") or identity["role"]
 
     async def work(_stop: asyncio.Event) -> None:
         async with aclosing(follow(plan, mint)) as happenings:

@@ -2,23 +2,24 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
-import orjson
 
 from realtime_inspector.cli import options
-from realtime_inspector.errors import InvalidInput
 from realtime_inspector.identity.tokens import sign
 
 
 @click.command("token")
 @click.option("--role", required=True, metavar="ROLE", help="The database role it speaks for, or the admin role.")
 @click.option("--sub", metavar="ID", help="Whose it is: what auth.uid() gives.")
-@click.option("--claims", metavar="JSON", help="More claims, as a JSON object.")
+@options.claims
 @click.option("--expires-in", type=click.IntRange(min=1), default=3600, show_default=True, metavar="SECONDS")
 @options.env_file
 @options.config
-def command(role: str, sub: str | None, claims: str | None, expires_in: int, env_file: Path | None, config: Path | None) -> None:
+def command(
+    role: str, sub: str | None, claims: dict[str, Any], expires_in: int, env_file: Path | None, config: Path | None
+) -> None:
     """Mint a token (JWT, HS256) with the configured key, and print it.
 
     \b
@@ -32,16 +33,6 @@ def command(role: str, sub: str | None, claims: str | None, expires_in: int, env
         click.echo(f"Warning: the service will refuse the role {role}. Add it to RTI_ALLOWED_ROLES; known are {known}.", err=True)
     now = int(time.time())
     parties = {"aud": settings.jwt_audience, "iss": settings.jwt_issuer}
-    said = {name: value for name, value in parties.items() if value} | _object(claims)
+    said = {name: value for name, value in parties.items() if value} | claims
     said |= {"role": role, "iat": now, "exp": now + expires_in} | ({"sub": sub} if sub is not None else {})
     click.echo(sign(said, options.signing_key(settings)))
-
-
-def _object(text: str | None) -> dict[str, object]:
-    try:
-        claims = orjson.loads(text) if text else {}
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"--claims is not JSON: {error}", hint='Write an object: \'{"email": "a@b.example"}\'.') from error
-    if not isinstance(claims, dict):
-        raise InvalidInput("--claims is not a JSON object", hint='Write an object: \'{"email": "a@b.example"}\'.')
-    return claims
