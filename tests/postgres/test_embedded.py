@@ -203,6 +203,7 @@ async def test_what_postgres_held_survives_the_kill_of_everyone(folder: Path, ow
     await ask(facts["url"], "create table kept as select 42 as answer")
     for pid in (facts["guard"], owner.pid, facts["pid"]):
         os.kill(pid, signal.SIGKILL)
+    owner.wait()
     async with EmbeddedPostgres(folder / "kept") as postgres:
         assert postgres.url == facts["url"]
         assert await ask(postgres.url, "select answer from kept") == 42
