@@ -8,8 +8,10 @@ import asyncpg
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
 else:
     Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
 
 PINNED = {
     "search_path": "",
@@ -40,3 +42,13 @@ async def connect(
         "default_transaction_read_only": "on" if read_only else "off",
     }
     return await asyncpg.connect(url, server_settings=settings, timeout=10)
+
+
+async def open_pool(url: str, *, purpose: str, statement_timeout_ms: int, connections: int) -> Pool:
+    """A pool that connects at its first use, so that it can be made while the database is away."""
+    settings = {
+        **PINNED,
+        "application_name": f"realtime_inspector {purpose}",
+        "statement_timeout": str(statement_timeout_ms),
+    }
+    return await asyncpg.create_pool(url, server_settings=settings, timeout=10, min_size=0, max_size=connections)

@@ -1,0 +1,184 @@
+"""Builds the service from its settings, says when it is ready, and ends it within seconds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from realtime_inspector.broker.local import LocalBroker
+from realtime_inspector.channel.session import Limits
+from realtime_inspector.errors import DatabaseUnavailable, SetupError
+from realtime_inspector.hub import Hub
+from realtime_inspector.model import Binding, Identity
+from realtime_inspector.pipeline import Pipeline
+from realtime_inspector.ports import Outlet
+from realtime_inspector.postgres.audit import Audit, Pool
+from realtime_inspector.postgres.connect import open_pool
+from realtime_inspector.postgres.published import published_tables
+from realtime_inspector.postgres.users import Users
+from realtime_inspector.server import admin, logs
+from realtime_inspector.server.connection import Wire
+from realtime_inspector.server.http import Site, application
+from realtime_inspector.server.keys import Keys
+from realtime_inspector.server.metrics import Metrics
+from realtime_inspector.server.outbox import Outbox
+from realtime_inspector.server.serving import Server
+from realtime_inspector.settings import Settings
+from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.subscription import Authorized
+
+ADMIN_CONNECTIONS: Final = 4
+RETRY_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 1.0
+_log = structlog.get_logger(__name__)
+
+Ready = Callable[[str, int], None]
+"""Is told the service's URL and port."""
+
+
+async def run(settings: Settings, *, on_ready: Ready, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set. `on_ready` is called once, when HTTP is up and the replication stream is attached.
+
+    Raises InvalidInput for unusable keys, and SetupError when the address is taken or the database is not prepared.
+    Without a reader_url there are no changes and no admin interface; broadcast and presence work.
+    """
+    logs.configure(settings.log_level)
+    keys = Keys(settings)
+    index: Index[Outlet] = Index()
+    metrics = Metrics()
+    async with _database(settings, index, keys, metrics) as database:
+        hub, server = _build(settings, keys, index, metrics, database)
+        try:
+            await _serve(server, hub, database, on_ready, stop)
+        finally:
+            await hub.close()
+            await keys.close()
+
+
+async def _serve(server: Server, hub: Hub, database: "_Database | None", on_ready: Ready, stop: asyncio.Event) -> None:
+    async def prepare() -> None:
+        if database is not None:
+            await database.prepare()
+        _log.info("ready", url=server.url)
+        on_ready(server.url, server.port)
+
+    hub.start()
+    serving, stopping, preparing = (asyncio.create_task(work) for work in (server.serve(), stop.wait(), prepare()))
+    try:
+        await asyncio.wait({serving, stopping, preparing}, return_when=asyncio.FIRST_COMPLETED)
+        if preparing.done() and not preparing.exception():
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.stop()
+        stopping.cancel()
+        preparing.cancel()
+        outcomes = await asyncio.gather(preparing, serving, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def _build(
+    settings: Settings, keys: Keys, index: Index[Outlet], metrics: Metrics, database: "_Database | None"
+) -> tuple[Hub, Server]:
+    slow = metrics.counter("slow_consumers", "Sockets closed because they did not read.")
+
+    def count_slow() -> None:
+        slow.value += 1
+
+    wire = Wire(Outbox(asyncio.get_running_loop()), settings.queue_bytes, settings.queue_seconds, count_slow)
+    hub = Hub(
+        outbox=wire.outbox,
+        index=index,
+        broker=LocalBroker(),
+        verifier=keys,
+        authorize=database.pipeline.authorize if database else _refuse_changes,
+        limits=Limits(channels=settings.channels_per_socket),
+        metrics=metrics,
+    )
+    site = Site(
+        settings=settings,
+        wire=wire,
+        verifier=keys,
+        serve=hub.serve,
+        unready=database.unready if database else list,
+        metrics=metrics,
+        admin=admin.routes(database.dependencies(hub.close_session)) if database else (),
+    )
+    return hub, Server(application(site), settings, wire)
+
+
+async def _refuse_changes(_identity: Identity, _bindings: tuple[Binding, ...]) -> Authorized:
+    raise SetupError("This service runs without a database", hint="Set RTI_READER_URL and RTI_EVALUATOR_URL.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    """What there is only with a database."""
+
+    settings: Settings
+    keys: Keys
+    pool: Pool
+    pipeline: Pipeline
+    prepared: asyncio.Event
+
+    async def prepare(self) -> None:
+        """Returns when changes flow and the impersonations that were ended are known."""
+        await self.pipeline.attached()
+        while True:
+            try:
+                revoked = await Audit(self.pool).revoked()
+                break
+            except DatabaseUnavailable as error:
+                _log.warning("impersonations_not_read", reason=error.text)
+                await asyncio.sleep(RETRY_SECONDS)
+        for session_id, expires_at in revoked:
+            self.keys.revoke(session_id, expires_at)
+        self.prepared.set()
+
+    def unready(self) -> Sequence[str]:
+        """Why the service does not serve."""
+        status = self.pipeline.status()
+        if not status["attached"]:
+            return [f"The replication stream is not attached: {status['fault']}"]
+        return [] if self.prepared.is_set() else ["Ended impersonations are not known yet"]
+
+    def dependencies(self, close_session: Callable[[str], None]) -> admin.Dependencies:
+        """What the admin interface asks of the rest."""
+        return admin.Dependencies(
+            settings=self.settings,
+            keys=self.keys,
+            audit=Audit(self.pool),
+            users=Users(self.pool, self.settings.users_query),
+            tables=lambda: published_tables(self.pool, self.settings.publication),
+            close_session=close_session,
+        )
+
+
+@asynccontextmanager
+async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metrics: Metrics) -> AsyncIterator[_Database | None]:
+    if not settings.reader_url:
+        _log.warning("no_database", consequence="changes of tables and the admin interface are not available")
+        yield None
+        return
+    pool = await open_pool(
+        settings.reader_url, purpose="admin", statement_timeout_ms=settings.statement_timeout_ms, connections=ADMIN_CONNECTIONS
+    )
+    pipeline = await Pipeline.open(settings, index)
+    _show(pipeline, index, metrics)
+    try:
+        yield _Database(settings, keys, pool, pipeline, asyncio.Event())
+    finally:
+        closing: list[Any] = [pipeline.close(), pool.close()]
+        await asyncio.wait([asyncio.ensure_future(each) for each in closing], timeout=CLOSE_SECONDS)
+        pool.terminate()
+
+
+def _show(pipeline: Pipeline, index: Index[Outlet], metrics: Metrics) -> None:
+    metrics.counters("changes", "Events decided for a socket, by reason.", "reason", lambda: pipeline.tally.reasons.items())
+    metrics.gauge("subscriptions", "Channels that ask for changes.", lambda: len(index))
+    metrics.gauge("attached", "Whether the replication stream flows.", lambda: float(bool(pipeline.status()["attached"])))
+    metrics.gauge("lag_seconds", "From the last batch's commit to its hand-over.", lambda: float(str(pipeline.status()["lag"])))

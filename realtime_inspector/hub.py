@@ -1,0 +1,364 @@
+"""Where live sockets meet: runs what their sessions ask for, and carries broadcasts and presence between them."""
+
+import asyncio
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import orjson
+import structlog
+
+from realtime_inspector.channel import effects
+from realtime_inspector.channel.session import Limits, Outcome, Session
+from realtime_inspector.errors import MalformedFrame, RealtimeError
+from realtime_inspector.model import Binding, Identity, Problem, Token
+from realtime_inspector.ports import Broker, Outlet, TokenVerifier
+from realtime_inspector.presence.state import Diff, PresenceState, encode_diff, encode_state
+from realtime_inspector.protocol import frames
+from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+from realtime_inspector.protocol.codec import parse_binary, parse_text
+from realtime_inspector.protocol.serializer import Serializer
+from realtime_inspector.server.metrics import Metrics
+from realtime_inspector.server.outbox import Link, Outbox
+from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.subscription import Authorized
+
+TICK_SECONDS: Final = 1.0
+QUESTIONS: Final = 16
+"""So many open questions of one socket to the world; then its next message waits for an answer."""
+PUBLISHING: Final = 10_000
+"""So many broadcasts on their way to the broker; what comes when it is full is dropped and counted."""
+INTERNAL_ERROR: Final = 1011
+SESSION_ENDED: Final = 4001
+"""Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
+
+Authorizer = Callable[[Identity, tuple[Binding, ...]], Awaitable[Authorized]]
+_log = structlog.get_logger(__name__)
+
+
+class Envelope(msgspec.Struct, array_like=True, frozen=True):
+    """A broadcast between processes. `origin`: the process and socket that sent it; that socket may not want it back."""
+
+    origin: str
+    event: str
+    encoding: Encoding
+    payload: bytes
+    meta: bytes
+
+
+@dataclass(eq=False, slots=True)
+class Socket:
+    """A live socket, its session, and what the world knows of it. `topics`: topic -> whether it receives its own broadcasts."""
+
+    name: str
+    link: Link
+    serializer: Serializer
+    session: Session
+    token: Token
+    peer: str
+    opened_at: float
+    topics: dict[str, bool] = field(default_factory=dict)
+    impersonations: tuple[str, ...] = ()
+    questions: int = 0
+
+
+class Members:
+    """Who receives what is sent on a topic, by serializer, so that a frame is built once for each."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._links: dict[tuple[str, Serializer], dict[Link, None]] = {}
+
+    def add(self, topic: str, socket: Socket) -> None:
+        """From now on the socket receives."""
+        self._links.setdefault((topic, socket.serializer), {})[socket.link] = None
+
+    def discard(self, topic: str, socket: Socket) -> None:
+        """The socket receives no more."""
+        links = self._links.get((topic, socket.serializer), {})
+        links.pop(socket.link, None)
+        if not links:
+            self._links.pop((topic, socket.serializer), None)
+
+    def send(self, topic: str, ready: Mapping[Serializer, bytes | None], skip: Link | None = None) -> int:
+        """Queues the ready frames to everybody but `skip`; returns to how many."""
+        reached = 0
+        for serializer, frame in ready.items():
+            links = self._links.get((topic, serializer))
+            if links and frame is not None:
+                self._outbox.send(links, frame, skip)
+                reached += len(links) - (skip in links)
+        return reached
+
+
+class Hub:
+    """All live sockets of this process."""
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        index: Index[Outlet],
+        broker: Broker,
+        verifier: TokenVerifier,
+        authorize: Authorizer,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self._index = index
+        self._broker = broker
+        self._verifier = verifier
+        self._authorize = authorize
+        self._limits = limits
+        self._process = secrets.token_hex(4)
+        self._numbers = 0
+        self._sockets: dict[str, Socket] = {}
+        self._members = Members(outbox)
+        self._watchers = Members(outbox)
+        self._present: defaultdict[str, PresenceState] = defaultdict(PresenceState)
+        self._borrowed: defaultdict[str, set[Socket]] = defaultdict(set)
+        self._publishing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(PUBLISHING)
+        self._open_envelope = msgspec.msgpack.Decoder(Envelope)
+        self._seal_envelope = msgspec.msgpack.Encoder()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._execute: dict[type, Callable[[Socket, Any], None]] = {
+            effects.Send: self._send,
+            effects.Verify: self._verify,
+            effects.Authorize: self._ask_authorizer,
+            effects.Open: self._open,
+            effects.Subscribe: self._subscribe,
+            effects.Leave: self._leave,
+            effects.Publish: self._publish,
+            effects.Track: self._track,
+            effects.Untrack: self._untrack,
+            effects.SendPresenceState: self._send_presence_state,
+            effects.Disconnect: self._disconnect,
+        }
+        self._received = metrics.counter("messages_received", "Messages that clients sent.")
+        self._malformed = metrics.counter("messages_malformed", "Frames of clients that are no messages; they were dropped.")
+        self._delivered = metrics.counter("broadcasts_delivered", "Broadcasts queued to a socket.")
+        self._dropped = metrics.counter("broadcasts_dropped", "Broadcasts dropped because too many waited for the broker.")
+        self._failed = metrics.counter("sockets_failed", "Sockets closed because of an internal error; the log has its id.")
+        metrics.gauge("sockets", "Live sockets.", lambda: len(self._sockets))
+        metrics.gauge("channels", "Joined channels.", lambda: sum(len(socket.topics) for socket in self._sockets.values()))
+        broker.listen(self._deliver)
+
+    # The life of the hub and of its sockets.
+
+    def start(self) -> None:
+        """Starts what goes on as long as the hub lives."""
+        for work in (self._publish_all(), self._tick_all()):
+            self._spawn(work)
+
+    async def close(self) -> None:
+        """Ends everything that the hub started; sockets are closed by the server."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def serve(self, link: Link, serializer: Serializer, apikey: str, token: Token, peer: str) -> None:
+        """Serves one socket until it is gone. `apikey`, `token`: the handshake's, as text and verified."""
+        self._numbers += 1
+        name = f"{self._process}-{self._numbers}"
+        session = Session(serializer, apikey, token, name=name, limits=self._limits)
+        socket = self._sockets[name] = Socket(name, link, serializer, session, token, peer, time.time())
+        self._note_impersonation(socket, token)
+        try:
+            await link.run(lambda data: self._receive(socket, data))
+        finally:
+            self._forget(socket)
+
+    def connections(self) -> Iterator[dict[str, object]]:
+        """Every live socket as an admin may see it; times in seconds since 1970."""
+        for socket in self._sockets.values():
+            yield {
+                "id": socket.name,
+                "peer": socket.peer,
+                "vsn": socket.serializer,
+                "role": socket.token.identity.role,
+                "opened_at": socket.opened_at,
+                "topics": list(socket.topics),
+                "queued_bytes": socket.link.queued_bytes,
+            }
+
+    def close_session(self, session_id: str) -> None:
+        """Closes every socket that used a token of this impersonation."""
+        for socket in self._borrowed.pop(session_id, ()):
+            socket.link.close(SESSION_ENDED, "the impersonation has ended")
+
+    def _note_impersonation(self, socket: Socket, token: Token) -> None:
+        session_id = token.session_id
+        if session_id is not None and session_id not in socket.impersonations and socket.name in self._sockets:
+            self._borrowed[session_id].add(socket)
+            socket.impersonations += (session_id,)
+
+    def _forget(self, socket: Socket) -> None:
+        del self._sockets[socket.name]
+        socket.session.closed()  # answers that are still on their way change nothing any more
+        for topic in list(socket.topics):
+            self._part(socket, topic)
+        for session_id in socket.impersonations:
+            self._borrowed[session_id].discard(socket)
+            if not self._borrowed[session_id]:
+                del self._borrowed[session_id]
+
+    # What comes in.
+
+    def _receive(self, socket: Socket, data: str | bytes) -> None:
+        self._received.value += 1
+        self._run(socket, lambda now: self._understand(socket, data, now))
+
+    def _understand(self, socket: Socket, data: str | bytes, now: float) -> list[effects.Effect]:
+        try:
+            message = parse_text(socket.serializer, data) if isinstance(data, str) else parse_binary(socket.serializer, data)
+        except MalformedFrame:
+            self._malformed.value += 1  # the socket lives on, as upstream
+            return []
+        return socket.session.receive(message, now)
+
+    def _run(self, socket: Socket, act: Callable[[float], list[effects.Effect]]) -> None:
+        """Executes what the session answers; whatever goes wrong ends this socket alone."""
+        try:
+            for effect in act(time.time()):
+                self._execute[type(effect)](socket, effect)
+        except Exception:
+            self._failed.value += 1
+            number = secrets.token_hex(4)
+            _log.exception("socket_failed", error_id=number, socket=socket.name)
+            socket.link.close(INTERNAL_ERROR, f"internal error {number}")
+
+    async def _tick_all(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.time()
+            for socket in list(self._sockets.values()):
+                due = socket.session.next_tick()
+                if due is not None and due <= now:
+                    self._run(socket, socket.session.tick)
+
+    # Effects, one method each.
+
+    def _send(self, socket: Socket, effect: effects.Send) -> None:
+        socket.link.send(effect.frame)
+
+    def _verify(self, socket: Socket, effect: effects.Verify) -> None:
+        async def question() -> Token:
+            token = await self._verifier.verify(effect.token, time.time())
+            self._note_impersonation(socket, token)
+            return token
+
+        self._ask(socket, effect.ticket, question())
+
+    def _ask_authorizer(self, socket: Socket, effect: effects.Authorize) -> None:
+        async def question() -> Authorized:
+            return await self._authorize(effect.token.identity, effect.bindings)
+
+        self._ask(socket, effect.ticket, question())
+
+    def _open(self, socket: Socket, effect: effects.Open) -> None:
+        socket.topics[effect.topic] = effect.receives_own
+        self._members.add(effect.topic, socket)
+
+    def _subscribe(self, socket: Socket, effect: effects.Subscribe) -> None:
+        identity = effect.token.identity
+        self._index.subscribe(socket.link, effect.topic, socket.serializer, identity, effect.authorized, effect.verdicts)
+
+    def _leave(self, socket: Socket, effect: effects.Leave) -> None:
+        self._part(socket, effect.topic)
+
+    def _publish(self, socket: Socket, effect: effects.Publish) -> None:
+        sent = effect.broadcast
+        envelope = Envelope(socket.name, sent.event, sent.encoding, sent.payload, sent.meta)
+        try:
+            self._publishing.put_nowait((effect.topic, self._seal_envelope.encode(envelope)))
+        except asyncio.QueueFull:
+            self._dropped.value += 1
+
+    def _track(self, socket: Socket, effect: effects.Track) -> None:
+        present = self._present[effect.topic]
+        self._tell(effect.topic, present.track(effect.key, socket, effect.payload, secrets.token_urlsafe(12)))
+
+    def _untrack(self, socket: Socket, effect: effects.Untrack) -> None:
+        self._absent(socket, effect.topic)
+
+    def _send_presence_state(self, socket: Socket, effect: effects.SendPresenceState) -> None:
+        present = self._present.get(effect.topic)
+        state = orjson.Fragment(encode_state(present.state()) if present else b"{}")
+        socket.link.send(frames.push(socket.serializer, effect.topic, "presence_state", state))
+        self._watchers.add(effect.topic, socket)
+
+    def _disconnect(self, socket: Socket, effect: effects.Disconnect) -> None:
+        socket.link.close(effect.code, effect.reason)
+
+    # Questions to the world.
+
+    def _ask(self, socket: Socket, ticket: effects.Ticket, question: Coroutine[Any, Any, Token | Authorized]) -> None:
+        socket.questions += 1
+        if socket.questions == QUESTIONS:
+            socket.link.hold(True)
+        self._spawn(self._answer(socket, ticket, question))
+
+    async def _answer(self, socket: Socket, ticket: effects.Ticket, question: Awaitable[Token | Authorized]) -> None:
+        outcome = await _outcome(question)
+        if socket.questions == QUESTIONS:
+            socket.link.hold(False)
+        socket.questions -= 1
+        self._run(socket, lambda now: socket.session.resolve(ticket, outcome, now))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Broadcast and presence.
+
+    async def _publish_all(self) -> None:
+        while True:
+            topic, message = await self._publishing.get()
+            try:
+                await self._broker.publish(topic, message)
+            except Exception:
+                self._dropped.value += 1
+                _log.exception("broadcast_not_published")
+
+    def _deliver(self, topic: str, message: bytes) -> None:
+        """What the broker brings, this process' own broadcasts included."""
+        envelope = self._open_envelope.decode(message)
+        broadcast = Broadcast(envelope.event, envelope.payload, envelope.encoding, envelope.meta)
+        sender = self._sockets.get(envelope.origin)
+        skip = sender.link if sender is not None and not sender.topics.get(topic) else None
+        self._delivered.value += self._members.send(topic, frames.broadcast_frames(broadcast, topic), skip)
+
+    def _part(self, socket: Socket, topic: str) -> None:
+        socket.topics.pop(topic, None)
+        self._members.discard(topic, socket)
+        self._watchers.discard(topic, socket)
+        self._index.unsubscribe(socket.link, topic)
+        self._absent(socket, topic)
+
+    def _absent(self, socket: Socket, topic: str) -> None:
+        present = self._present.get(topic)
+        if present is not None:
+            self._tell(topic, present.untrack(socket))
+            if not present:
+                del self._present[topic]
+
+    def _tell(self, topic: str, diff: Diff | None) -> None:
+        if diff is not None:
+            self._watchers.send(topic, frames.fan_out(topic, "presence_diff", orjson.Fragment(encode_diff(diff))))
+
+
+async def _outcome(question: Awaitable[Token | Authorized]) -> Outcome:
+    """The answer as the session takes it: a failure is a problem that the client can read."""
+    try:
+        return await question
+    except RealtimeError as error:
+        return error.problem
+    except Exception:
+        number = secrets.token_hex(4)
+        _log.exception("question_failed", error_id=number)
+        return Problem("UnknownErrorOnChannel", "Unknown Error on Channel", f"The log of the service has the error {number}.")

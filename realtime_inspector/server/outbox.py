@@ -1,0 +1,106 @@
+"""What all connections of one server share: one flush per loop tick for those with something to write, one sweep per second."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import structlog
+
+from realtime_inspector.ports import Outlet
+
+SWEEP_SECONDS: Final = 1.0
+PIECE: Final = 65_536
+"""Bytes of one tick after which a connection is flushed early, so that adding to what is queued stays cheap."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Member(Protocol):
+    """A connection as its outbox sees it. `pending`: the frames of this tick, joined; None when it takes no more."""
+
+    pending: bytes | None
+
+    def flush(self) -> None: ...
+
+    def sweep(self, now: float) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Link(Member, Outlet, Protocol):
+    """A connection as the application sees it."""
+
+    async def run(self, receive: Callable[[str | bytes], None]) -> None:
+        """Hands each message to `receive`, in order, until the connection is gone."""
+
+    def hold(self, held: bool) -> None:
+        """While held, no further message is handed over."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes after what is queued was written."""
+
+
+class Outbox:
+    """Collects what connections are to write in this loop tick and flushes each of them once.
+
+    The send call costs far more than everything else, so all frames of one connection and tick leave in one write.
+    One timer per server instead of several per connection keeps an idle connection small.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._dirty: list[Member] = []
+        self._members: set[Member] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, members: Iterable[Member], frames: bytes, skip: Member | None = None) -> None:
+        """Queues the same frames to each member but `skip`.
+
+        This is the loop whose body runs once per delivered message. Members with the same history in this tick share one
+        joined piece: it is made once, however many they are.
+        """
+        dirty = self._dirty
+        if not dirty:
+            self._loop.call_soon(self._flush)
+        before: bytes | None = None
+        after, full = b"", False
+        for member in members:
+            queued = member.pending
+            if member is skip or queued is None:
+                continue
+            if queued is not before:
+                before, after = queued, queued + frames
+                full = len(after) > PIECE
+            if not queued:
+                dirty.append(member)
+            member.pending = after
+            if full:
+                self._write(member)
+
+    def join(self, member: Member) -> None:
+        """From now on the member is swept once per second."""
+        self._members.add(member)
+        if self._timer is None:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def leave(self, member: Member) -> None:
+        """The member's transport is gone."""
+        self._members.discard(member)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for member in dirty:
+            self._write(member)
+
+    def _write(self, member: Member) -> None:
+        try:
+            member.flush()
+        except Exception:  # one broken transport must not keep the others from being written
+            _log.exception("connection_not_written")
+            member.abort()
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        for member in list(self._members):
+            member.sweep(now)
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep) if self._members else None

@@ -1,0 +1,111 @@
+"""Runs uvicorn: bound before it starts, deaf to signals, patient with nobody."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from realtime_inspector.errors import SetupError
+from realtime_inspector.server.connection import Wire
+from realtime_inspector.server.websocket import protocol_class
+from realtime_inspector.settings import Settings
+
+REQUEST_SECONDS: Final = 10.0
+"""How long a request may take to arrive whole."""
+STOP_SECONDS: Final = 2
+"""How long sockets and requests may take to end when the service stops."""
+BACKLOG: Final = 2_048
+
+
+class Server:
+    """One listening service. Raises SetupError when it cannot have its address."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, wire: Wire) -> None:
+        self._socket = _bind(settings.host, settings.port)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://{_reachable(settings.host)}:{self.port}"
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                app,
+                http=_Deadline,
+                ws=protocol_class(wire),
+                ws_max_size=settings.frame_bytes,
+                ws_per_message_deflate=False,  # a bomb of 15 kB inflates to 15 MB, and an idle compressor costs 40 kB
+                ws_ping_interval=None,  # the outbox pings
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+
+    async def serve(self) -> None:
+        """Accepts connections until `stop` was called and everybody is gone, or had to go."""
+        await self._uvicorn.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Tells sockets that the service restarts (1012), and ends `serve` soon."""
+        self._uvicorn.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command line's matter."""
+        yield
+
+
+class _Deadline(H11Protocol):
+    """A request that is not there in time is not waited for: uvicorn itself would, for ever."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._expire)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._relax()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deadline is None:  # the next request on the same connection
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self._expire)
+        super().data_received(data)
+        if self.transport.get_protocol() is not self or (self.cycle is not None and not self.cycle.more_body):
+            self._relax()
+
+    def _relax(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _expire(self) -> None:
+        self.transport.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        hint = "Choose another RTI_PORT or RTI_HOST; port 0 is any free one."
+        raise SetupError(f"Cannot listen on {host} port {port}: {error.strerror}", hint=hint) from error
+    bound.setblocking(False)
+    return bound
+
+
+def _reachable(host: str) -> str:
+    """The host as a URL on this machine has it: what binds every address is reached by the loopback."""
+    name = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{name}]" if ":" in name else name

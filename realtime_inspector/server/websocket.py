@@ -1,0 +1,141 @@
+"""uvicorn's WebSocket protocol with a Connection in its scope: the application writes ready frames past ASGI."""
+
+import asyncio
+from functools import partial
+from typing import Any, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame
+from websockets.http11 import Request
+
+from realtime_inspector.server.connection import Connection, Wire
+
+EXTENSION = "realtime_inspector.connection"
+"""Where an application finds the Connection among its ASGI scope's extensions."""
+FRAGMENTS = 1_024
+"""A message in more pieces is refused: fragments of zero bytes would otherwise pile up without end."""
+
+
+def protocol_class(wire: Wire) -> type[asyncio.Protocol]:
+    """What `uvicorn.Config(ws=...)` takes: uvicorn only calls it."""
+    return cast(type[asyncio.Protocol], partial(WebSocketProtocol, wire=wire))
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """Handshake and parsing are uvicorn's (its class is internal: the version is pinned, tests/wire holds the contract).
+
+    Once accepted, messages go to the Connection instead of the ASGI queue, and only the Connection writes.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        wire: Wire,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._wire = wire
+        self._connection: Connection | None = None
+        self._failed = False
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self._connection = Connection(self.transport, self._wire, self._close_frame)
+            cast(dict[str, object], self.scope["extensions"])[EXTENSION] = self._connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._connection is not None:
+            self._connection.lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._connection is not None:
+            self._connection.blocked()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._connection is not None:
+            self._connection.unblocked()
+
+    def shutdown(self) -> None:
+        """uvicorn stops."""
+        if self._connection is not None and self.handshake_complete:
+            self._connection.shutdown()
+        else:
+            super().shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        if self._failed:
+            return
+        if self._connection is not None:
+            self._connection.heard()
+        super().data_received(data)
+
+    def send_receive_event_to_app(self) -> None:
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self._connection is None:
+            return
+        if self.curr_msg_data_type == "bytes":
+            self._connection.feed(bytes(data))
+            return
+        try:
+            text = str(data, "utf-8")
+        except UnicodeDecodeError:
+            self._fail(1007, "text is not valid UTF-8")
+        else:
+            self._connection.feed(text)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= FRAGMENTS:
+            self._fail(1008, "a message in too many fragments")
+        else:
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        pong = b"".join(self.conn.data_to_send())
+        if self._connection is not None:
+            self._connection.control(pong)
+
+    def handle_close(self, event: Frame) -> None:  # noqa: ARG002 - uvicorn's signature
+        self._end()
+        self.transport.close()
+
+    def handle_parser_exception(self) -> None:
+        # Closing with unread input makes the kernel send a reset, which may overtake the close frame that says why.
+        # So only our half is closed, and what still comes in is ignored until the peer hangs up or the sweep ends it.
+        self._failed = True
+        self._end()
+        if self._connection is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _end(self) -> None:
+        self.close_sent = True
+        last = b"".join(self.conn.data_to_send())
+        if self._connection is not None:
+            self._connection.end(last)
+
+    def _fail(self, code: int, reason: str) -> None:
+        if not self._failed:
+            self.conn.fail(code, reason)
+            self.handle_parser_exception()
+
+    def _close_frame(self, code: int, reason: str) -> bytes:
+        if self.close_sent or self.transport.is_closing():
+            return b""
+        self.close_sent = True
+        try:
+            self.conn.send_close(code, reason)
+        except InvalidState:  # the peer's own close was parsed in this very tick
+            return b""
+        return b"".join(self.conn.data_to_send())
