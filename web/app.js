@@ -1,0 +1,41 @@
+// Starts the page: takes the token, takes up what was open, and draws.
+import { effect, html, render } from "./vendor/preact.js";
+import { readAddress, startAddress } from "./model/address.js";
+import { tab } from "./model/choice.js";
+import { now, startClock } from "./model/clock.js";
+import { startFeed } from "./model/feed.js";
+import { endExpired, identities, recallIdentities } from "./model/identities.js";
+import { comparing, looking } from "./model/lens.js";
+import { loadConfig, takeToken } from "./model/session.js";
+import { beat, resetVitals } from "./model/vitals.js";
+import { startKeys } from "./ui/keys.js";
+import { Shell } from "./ui/shell.js";
+
+takeToken();
+readAddress();
+startClock();
+startFeed();
+startAddress();
+startKeys();
+recallIdentities();
+loadConfig();
+effect(() => {
+  looking.value;
+  resetVitals();
+});
+effect(() => {
+  tab.value = comparing.value ? "verdicts" : "diff";
+});
+effect(() => {
+  const at = now.value;
+  endExpired();
+  const watched = identities.peek().filter((one) => looking.peek().includes(one.id));
+  beat(at, watched.length > 0 && !watched.some((one) => one.news?.state === "open"));
+});
+// A link opened in this tab brings its own token or search.
+addEventListener("hashchange", () => {
+  takeToken();
+  readAddress();
+  loadConfig();
+});
+render(html`<${Shell} />`, document.getElementById("app") ?? document.body);

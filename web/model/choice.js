@@ -1,0 +1,95 @@
+// What the person is doing with the page: which section, which message is open, and whether the list follows the newest.
+import { batch, computed, signal } from "../vendor/preact.js";
+import { ring, revision, view } from "./feed.js";
+
+/** @typedef {"live" | "presence" | "send" | "channels"} Section  `channels` is a section on narrow screens only */
+/** @type {import("../vendor/preact.js").Signal<Section>} */
+export const section = signal("live");
+/** The open message; it stays here when the list has let it go. */
+export const selected = signal(/** @type {import("./message.js").Message | null} */ (null));
+/** @type {import("../vendor/preact.js").Signal<"verdicts" | "message" | "diff" | "timing">} */
+export const tab = signal("diff");
+/** Whether the list stays at its end. */
+export const following = signal(true);
+/** Messages from this number on are kept but not listed yet; Infinity while nothing is paused. */
+export const pausedFrom = signal(Infinity);
+export const paused = computed(() => pausedFrom.value !== Infinity);
+/** The newest number that had been listed when the list stopped following. */
+const seenUntil = signal(Infinity);
+
+/** How many rows are listed: while paused, those of before. */
+export const listedRows = computed(() => {
+  revision.value;
+  return paused.value ? view.place(pausedFrom.value) : view.length;
+});
+
+/** How many rows came since the list stopped following. */
+export const newer = computed(() => {
+  revision.value;
+  const from = Math.min(seenUntil.value, pausedFrom.value);
+  return from === Infinity ? 0 : view.length - view.place(from);
+});
+
+export const evictedSelection = computed(() => {
+  revision.value;
+  return selected.value !== null && selected.value.seq < ring.first;
+});
+
+export function follow() {
+  batch(() => {
+    pausedFrom.value = Infinity;
+    seenUntil.value = Infinity;
+    following.value = true;
+  });
+}
+
+export function unfollow() {
+  if (!following.value) return;
+  batch(() => {
+    following.value = false;
+    seenUntil.value = ring.next;
+  });
+}
+
+export function togglePause() {
+  if (paused.value) {
+    follow();
+  } else {
+    batch(() => {
+      pausedFrom.value = ring.next;
+      following.value = false;
+    });
+  }
+}
+
+/** Opens a message; the list stops moving under it. */
+export function select(/** @type {import("./message.js").Message | null} */ message) {
+  batch(() => {
+    selected.value = message;
+    if (message) unfollow();
+  });
+}
+
+/** Opens the message `by` rows further, counted from the open one or from the end. */
+export function selectStep(by) {
+  const last = listedRows.value - 1;
+  if (last < 0) return;
+  const here = selected.value ? view.place(selected.value.seq) : last + (by < 0 ? 1 : 0);
+  const onRow = selected.value !== null && view.at(here) === selected.value;
+  const next = selected.value ? here + (by > 0 && !onRow ? by - 1 : by) : last;
+  select(view.at(Math.max(0, Math.min(last, next))) ?? null);
+}
+
+/**
+ * @typedef {{ kind: "identity", preset?: "user" | "anon" } | { kind: "join", name?: string } | { kind: "claims", id: string }
+ *   | { kind: "keys" } | { kind: "more" }} OpenDialog
+ */
+export const dialog = signal(/** @type {OpenDialog | null} */ (null));
+/** Whether the channels are pulled out over the list, where there is no room for them beside it. */
+export const drawer = signal(false);
+/** Something that went wrong and has no better place; stays until it is closed. */
+export const notice = signal("");
+
+export function closeDialog() {
+  dialog.value = null;
+}

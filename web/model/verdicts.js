@@ -1,0 +1,77 @@
+// What a verdict's reason means: which mark it gets, and how it is said in a sentence about a person.
+
+/**
+ * @typedef {"allowed" | "denied" | "raised" | "skipped"} Mark
+ * @typedef {{ name: string, role: string }} Person
+ */
+
+/** @type {Record<string, Mark>} */
+const MARKS = {
+  delivered: "allowed",
+  no_privilege: "denied",
+  hidden_by_policy: "denied",
+  old_row_unknown: "denied",
+  policy_raised: "raised",
+};
+
+/** @returns {Mark} anything that is no answer to "may this identity read it" is skipped */
+export function markOf(reason) {
+  return MARKS[reason] ?? "skipped";
+}
+
+/** From weak to strong: what to show of several verdicts about one row. */
+export const STRENGTH = { skipped: 0, denied: 1, raised: 2, allowed: 3 };
+
+/** In a few words, for a row of the list. */
+const SHORT = {
+  filtered: "does not match the filter",
+  filter_failed: "the filter failed",
+  no_privilege: "no SELECT privilege",
+  hidden_by_policy: "hidden by row policies",
+  policy_raised: "a row policy raised an error",
+  row_gone: "gone before it could be checked",
+  no_key: "no primary key",
+  old_row_unknown: "old row unknown",
+  unsupported_relation: "this kind of table is not supported",
+  too_large: "larger than the limit",
+  slow_consumer: "the connection read too slowly",
+};
+
+/** @param {string} reason */
+export function shortReason(reason) {
+  return SHORT[reason] ?? reason;
+}
+
+/** @type {Record<string, (person: Person, table: string) => string>} */
+const LONG = {
+  delivered: () => "",
+  filtered: () => "The row does not match the filter of this subscription.",
+  filter_failed: () => "The filter of this subscription could not be applied.",
+  no_privilege: (person, table) => `The role ${person.role} has no SELECT privilege on ${table}.`,
+  hidden_by_policy: (person) => `No row policy lets ${person.name} read it.`,
+  policy_raised: () => "A row policy raised an error, which counts as a refusal.",
+  row_gone: () => "The row was deleted or moved on before it could be checked.",
+  no_key: (_, table) => `${table} has no primary key, so the row cannot be looked up again.`,
+  old_row_unknown: () => "The row is gone and its old values were not in the stream, so the policies could not be checked on it.",
+  unsupported_relation: (_, table) => `${table} is a kind of table that is not supported yet.`,
+  too_large: () => "The row is larger than the limit of the service.",
+  slow_consumer: () => "The connection did not read fast enough.",
+};
+
+/** One sentence: the cause. */
+export function longReason(reason, person, table) {
+  return (LONG[reason] ?? (() => reason))(person, table);
+}
+
+/** What to do about it, where something can be done: SQL to paste. */
+export function remedy(reason, schema, table, role) {
+  const name = `${quoted(schema)}.${quoted(table)}`;
+  if (reason === "no_privilege") return `grant select on ${name} to ${quoted(role)};`;
+  if (reason === "old_row_unknown") return `alter table ${name} replica identity full;`;
+  return "";
+}
+
+/** An SQL identifier, quoted only where it has to be. */
+export function quoted(name) {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,175 @@
+// The list: only the rows in sight exist in the page, whatever the number of messages; it stays at its end while it follows.
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
+import { follow, following, listedRows, paused, select, selected, unfollow } from "../model/choice.js";
+import { revision, view } from "../model/feed.js";
+import { search } from "../model/filter.js";
+import { identities, identityOf } from "../model/identities.js";
+import { compared, comparing, viewed } from "../model/lens.js";
+import { Row } from "./row.js";
+import { Who } from "./parts.js";
+import { EmptyList, StillQuiet } from "./quiet.js";
+
+const AROUND = 8;
+const FEW = 12;
+const MOST_ROWS = 60;
+const BLANK_ROWS = 20_000;
+const NO_LANES = [];
+const NARROW = matchMedia("(max-width: 760px)");
+
+/**
+ * Where the list stands. Rows keep their place in px while older ones are evicted above them, so that nothing moves that need
+ * not be drawn again; `origin` is the number of evicted rows at the last time when the blank at the top was taken away.
+ * @typedef {{ top: number, height: number, origin: number, generation: number }} Place
+ */
+
+const rowHeight = () => (NARROW.matches ? 52 : 28);
+/** Rows that were evicted and whose place is still blank at the top. */
+const blank = (/** @type {Place} */ place) => view.dropped - place.origin;
+
+export function List() {
+  const box = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const [, setDrawn] = useState(0);
+  const redraw = () => setDrawn((n) => n + 1);
+  /** @type {Place} */
+  const place = useRef({ top: 0, height: 600, origin: view.dropped, generation: view.generation }).current;
+  revision.value;
+  const rows = listedRows.value;
+  const lift = settle(place);
+  const high = rowHeight();
+  const whole = (blank(place) + rows) * high;
+
+  useEffect(() => watch(box.current, place, redraw), []);
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    if (following.value) element.scrollTop = whole;
+    else if (lift) element.scrollTop = place.top;
+  }, [following.value, whole, place.height, lift]);
+
+  const lanes = comparing.value ? compared.value : NO_LANES;
+  if (following.value) place.top = Math.max(0, whole - place.height);
+  const around = following.value ? 1 : AROUND;
+  const first = Math.max(0, Math.floor(place.top / high) - blank(place) - around);
+  const pool = Math.min(MOST_ROWS, Math.ceil(place.height / high) + 2 * around);
+  const last = Math.min(rows, first + pool);
+  return html`<div
+    class="grid"
+    role="grid"
+    aria-label="Messages, newest last"
+    aria-rowcount=${rows + 1}
+    tabindex="0"
+    aria-activedescendant=${selected.value ? `row-${selected.value.seq}` : undefined}
+    data-view=${lanes.length ? "compare" : "one"}
+    data-lanes=${lanes.length}
+    id="messages"
+  >
+    <${Head} lanes=${lanes} />
+    <div class="rows" role="rowgroup" ref=${box} onScroll=${() => scrolled(box.current, place, redraw)} onWheel=${wheeled}>
+      <div class="rows-all" style=${{ height: `${whole}px` }} role="presentation">
+        ${rowsBetween(first, last, { lanes, pool, place })}</div>
+      ${rows === 0 ? html`<${EmptyList} />` : rows < FEW && html`<${StillQuiet} />`}
+    </div>
+  </div>`;
+}
+
+/** Takes the blank at the top away where the list is a new one or the blank has grown large; gives by how many px. */
+function settle(/** @type {Place} */ place) {
+  const fresh = place.generation !== view.generation;
+  if (!fresh && blank(place) < BLANK_ROWS) return 0;
+  const lift = blank(place) * rowHeight();
+  place.generation = view.generation;
+  place.origin = view.dropped;
+  place.top = Math.max(0, place.top - lift);
+  return lift;
+}
+
+/** The elements of rows are used again for the next ones that come into sight: cheaper than making new ones. */
+function rowsBetween(first, last, { lanes, pool, place }) {
+  const drawn = [];
+  const { words } = search.value;
+  for (let index = first; index < last; index += 1) {
+    const message = view.at(index);
+    if (!message) continue;
+    const at = blank(place) + index;
+    drawn.push(html`<${Row}
+      key=${at % pool}
+      message=${message}
+      revision=${message.revision}
+      index=${index}
+      top=${at * rowHeight()}
+      picked=${message === selected.value}
+      lanes=${lanes}
+      lens=${viewed.value}
+      words=${words}
+      onPick=${select}
+    />`);
+  }
+  return drawn;
+}
+
+function Head({ lanes }) {
+  const one = identityOf(viewed.value);
+  identities.value;
+  return html`<div class="head" role="row">
+    <span class="c-wire"></span>
+    <span role="columnheader" class="c-time">Time</span>
+    <span role="columnheader" class="c-kind"><span class="vh">Kind</span></span>
+    <span role="columnheader" class="c-op">Event</span>
+    <span role="columnheader" class="c-target">Where</span>
+    <span role="columnheader" class="c-sum">What changed</span>
+    ${
+      lanes.length === 0 &&
+      html`<span role="columnheader" class="c-v"><span>
+      ${one ? html`<${Who} letter=${one.letter} service=${one.kind === "service"} /><b>${one.name}</b>` : "Verdict"}</span>
+      </span>
+      <span role="columnheader" class="c-lat" title="Commit to this page, both clocks included">Lag</span>`
+    }
+    ${lanes.map((who) => {
+      const lane = identityOf(who);
+      return (
+        lane &&
+        html`<span role="columnheader" class="c-lane" key=${who}>
+        <${Who} letter=${lane.letter} service=${lane.kind === "service"} /><b>${lane.name}</b></span>`
+      );
+    })}
+  </div>`;
+}
+
+function watch(element, place, redraw) {
+  const resized = new ResizeObserver(() => {
+    place.height = element.clientHeight;
+    redraw();
+  });
+  resized.observe(element);
+  NARROW.addEventListener("change", redraw);
+  return () => {
+    resized.disconnect();
+    NARROW.removeEventListener("change", redraw);
+  };
+}
+
+function scrolled(element, place, redraw) {
+  const blankHeight = blank(place) * rowHeight();
+  if (element.scrollTop < blankHeight) element.scrollTop = blankHeight;
+  place.top = element.scrollTop;
+  const atEnd = place.top + place.height >= element.scrollHeight - 2;
+  if (!atEnd) unfollow();
+  else if (!following.value && !paused.value && selected.value === null) follow();
+  redraw();
+}
+
+/** A turn upwards counts at once: else the next message would win against it. */
+function wheeled(event) {
+  if (event.deltaY < 0) unfollow();
+}
+
+/** Brings a message's row into sight, for the keyboard. */
+export function reveal(message) {
+  const element = document.querySelector(".rows");
+  if (!element) return;
+  const away = view.place(message.seq) - (listedRows.value - 1);
+  const bottom = element.scrollHeight + away * rowHeight();
+  const top = bottom - rowHeight();
+  if (top < element.scrollTop) element.scrollTop = top;
+  else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
+}

@@ -1,0 +1,153 @@
+// Above and below the list: search, compare, pause, the chips with their counts, and the foot that says what is kept.
+import { html } from "../vendor/preact.js";
+import { dialog, drawer, follow, following, newer, paused, togglePause } from "../model/choice.js";
+import { CAPACITY, counts } from "../model/feed.js";
+import { CHIPS, chipOf, off, onlyChip, problem, query, showAll, toggleChip } from "../model/filter.js";
+import { identities, live } from "../model/identities.js";
+import { compared, comparing, onlyDifferences } from "../model/lens.js";
+import { trouble } from "../model/session.js";
+import { clockTime, count } from "../format.js";
+import { Button, Icon } from "./parts.js";
+
+const CHIP_WORDS = {
+  change: "Changes",
+  broadcast: "Broadcast",
+  presence: "Presence",
+  system: "System",
+  denied: "Denied",
+  skipped: "Skipped",
+  reply: "Heartbeats",
+};
+const CHIP_ICONS = {
+  change: "i-change",
+  broadcast: "i-broadcast",
+  presence: "i-presence",
+  system: "i-system",
+  denied: "v-denied",
+  skipped: "v-skipped",
+  reply: "i-reply",
+};
+const VERDICTS = ["denied", "skipped"];
+
+export function Tools() {
+  identities.value;
+  return html`<div class="tools">
+    <${Button} icon="i-columns" label="Channels and identities" cls="only-drawer" aria-expanded=${drawer.value}
+      onClick=${() => (drawer.value = !drawer.value)} />
+    <${Search} />
+    <div class="tool-end">
+      ${
+        comparing.value
+          ? html`<${Button} icon="i-filter" aria-pressed=${onlyDifferences.value}
+          onClick=${() => (onlyDifferences.value = !onlyDifferences.value)}><span>Only differences</span><//>`
+          : live().length > 0 &&
+            html`<${Button} icon="i-compare" onClick=${startComparing} title="Compare views (d)">
+          <span>Compare</span><//>`
+      }
+      <${Button} icon=${paused.value ? "i-play" : "i-pause"} cls="pausebtn" keys="Space" aria-pressed=${paused.value}
+        title=${paused.value ? "Resume" : "Pause"} onClick=${togglePause}>
+        <span>${paused.value ? "Resume" : "Pause"}</span>
+      <//>
+    </div>
+  </div>`;
+}
+
+/** Compares everybody who looks; with one identity only, asks for a second one. */
+export function startComparing() {
+  const ids = live().map((one) => one.id);
+  if (ids.length > 1) compared.value = ids;
+  else dialog.value = { kind: "identity" };
+}
+
+function Search() {
+  const wrong = problem.value;
+  const escape = (event) => {
+    if (event.key !== "Escape" || event.isComposing) return;
+    if (query.value) query.value = "";
+    else document.getElementById("messages")?.focus();
+    event.stopPropagation();
+  };
+  return html`<label class=${`search ${wrong ? "search--bad" : ""}`}>
+    <${Icon} name="i-search" /><span class="vh">Search messages</span>
+    <input
+      id="search"
+      type="search"
+      value=${query.value}
+      placeholder="Search, or verdict:denied"
+      spellcheck=${false}
+      autocomplete="off"
+      aria-invalid=${wrong !== ""}
+      aria-describedby="search-problem"
+      onInput=${(event) => (query.value = event.currentTarget.value)}
+      onKeyDown=${escape}
+    />
+    <span id="search-problem" class="search-bad" role="status">${wrong}</span>
+    ${!query.value && html`<kbd>/</kbd>`}
+  </label>`;
+}
+
+/** How many messages a chip would list, given the other filters. */
+function chipCounts(tally, without) {
+  const sums = Object.fromEntries(CHIPS.map((chip) => [chip, 0]));
+  for (const [key, n] of tally) {
+    const [kind, verdict] = key.split(" ");
+    const chip = chipOf(kind);
+    const mark = verdict === "raised" ? "denied" : verdict;
+    if (!(chip in sums)) continue;
+    if (!VERDICTS.includes(mark) || !without.has(mark)) sums[chip] += n;
+    if (VERDICTS.includes(mark) && !without.has(chip)) sums[mark] += n;
+  }
+  return sums;
+}
+
+export function Chips() {
+  const without = off.value;
+  const sums = chipCounts(counts.value.tally, without);
+  return html`<div class="chips" role="group" aria-label="Kinds and verdicts listed">
+    ${CHIPS.map(
+      (chip) => html`<button
+        key=${chip}
+        type="button"
+        class="chip"
+        data-k=${chip}
+        aria-pressed=${!without.has(chip)}
+        title=${VERDICTS.includes(chip) ? CHIP_WORDS[chip] : `${CHIP_WORDS[chip]}; with Shift only these`}
+        onClick=${(event) => (event.shiftKey ? onlyChip(chip) : toggleChip(chip))}
+      >
+        <${Icon} name=${CHIP_ICONS[chip]} /><span>${CHIP_WORDS[chip]}</span><b>${count(sums[chip])}</b>
+      </button>`,
+    )}
+  </div>`;
+}
+
+export function Foot() {
+  const { kept, hidden, evicted, oldest } = counts.value;
+  return html`<footer class="foot">
+    <span class="foot-l">
+      <b>${count(kept)}</b> <span class="wide">of ${count(CAPACITY)}</span> kept
+      ${evicted > 0 && html`<span class="sep"></span><span><b>${count(evicted)}</b> let go</span>`}
+      ${kept > 0 && html`<span class="wide"><span class="sep"></span>oldest ${clockTime(oldest)}</span>`}
+      ${
+        hidden > 0 &&
+        html`<span class="sep"></span><span><b>${count(hidden)}
+        </b> hidden<span class="wide"> by filters</span> <button type="button" class="link" onClick=${showAll}>Show all</button>
+        </span>`
+      }
+    </span>
+    <${Tail} />
+  </footer>`;
+}
+
+function Tail() {
+  if (newer.value > 0) {
+    return html`<button class="newer" type="button" onClick=${follow}>
+      <${Icon} name="i-down" /><span>${paused.value ? "Paused, " : ""}${count(newer.value)} newer</span><kbd>End</kbd>
+    </button>`;
+  }
+  if (paused.value) return html`<span class="tail tail--off">Paused</span>`;
+  if (trouble.value?.kind === "unreachable") return html`<span class="tail tail--off">Not following</span>`;
+  if (!following.value)
+    return html`<button class="tail tail--off" type="button" onClick=${follow}>Not following<kbd>End</kbd>
+    </button>`;
+  return html`<span class="tail"><i class="dot"></i>Following<kbd>End</kbd></span>`;
+}
