@@ -23,15 +23,22 @@ class Outlet(Protocol):
 
 
 class Source(Protocol):
-    """Where committed transactions come from, in commit order, each piece at most once per attachment.
+    """Where committed transactions come from, in commit order, each piece at most once per process.
 
-    `acknowledge(end_lsn)` may be lost in a crash; then the transactions after the last durable acknowledgement come again.
-    Not calling `next` is the back-pressure: nothing is buffered beyond a bound.
+    `attach` connects, and connects again after a fault; `next` raises a SourceError when the stream broke. An acknowledgement
+    may be lost in a crash; then the transactions after the last durable one come again in the next process. Not calling
+    `next` is the back-pressure: nothing is buffered beyond a bound.
     """
+
+    async def attach(self) -> None: ...
 
     async def next(self) -> Transaction: ...
 
+    def next_nowait(self) -> Transaction | None: ...
+
     def acknowledge(self, end_lsn: int) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class TokenVerifier(Protocol):

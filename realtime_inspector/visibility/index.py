@@ -95,6 +95,10 @@ class Index(Generic[Outlet]):
             del self._audiences[audience.key]
             self._displace(audience)
 
+    def audiences(self) -> list[Audience[Outlet]]:
+        """All audiences."""
+        return list(self._audiences.values())
+
     def names(self, relation: Relation) -> bool:
         """Whether anybody at all asked for this relation."""
         return any(bucket in self._buckets for bucket in _bucket_keys(relation))

@@ -1,0 +1,113 @@
+"""Hands decided changes to the sockets: one joined block of frames per audience and batch, in commit order."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from realtime_inspector.model import Position, Reason
+from realtime_inspector.pipeline.evidence import Gathered
+from realtime_inspector.pipeline.rendering import EventIds, Rendering
+from realtime_inspector.ports import Outlet
+from realtime_inspector.protocol.frames import system
+from realtime_inspector.protocol.serializer import Serializer
+from realtime_inspector.replication.values import TypeCatalog
+from realtime_inspector.visibility.index import Audience, Index
+from realtime_inspector.visibility.verdicts import decide
+
+LAGGING_BYTES = 262_144
+"""Queued bytes from which on the river waits for a socket, for a moment, before it goes on."""
+PATIENCE = 0.05
+"""Seconds that the river waits after a batch for lagging sockets; one that still lags is not waited for again."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many events were delivered or withheld, by reason; one count per event and socket."""
+
+    reasons: Counter[Reason] = field(default_factory=Counter)
+
+    def count(self, reason: Reason, events: int) -> None:
+        """Adds events to a reason."""
+        if events > 0:
+            self.reasons[reason] += events
+
+
+class Delivery:
+    """Where decisions become queued bytes."""
+
+    def __init__(self, event_ids: EventIds, record_bytes: int) -> None:
+        self.tally = Tally()
+        self._event_ids = event_ids
+        self._record_bytes = record_bytes
+        self._lagging: set[Outlet] = set()
+
+    def hand_over(self, gathered: Sequence[Gathered], types: TypeCatalog) -> list[Outlet]:
+        """Queues everything that the evidence allows; nothing is awaited, so that a batch is handed over whole or not at all."""
+        blocks: dict[Audience[Outlet], list[tuple[Position, bytes]]] = {}
+        for each in gathered:
+            rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self._event_ids, self._record_bytes)
+            for audience in each.work.audiences:
+                frames = self._frames(each, audience, rendering)
+                if frames:
+                    blocks.setdefault(audience, []).extend(frames)
+        reached: dict[Outlet, None] = {}
+        for audience, frames in blocks.items():
+            if len(gathered) > 1:
+                frames.sort(key=lambda frame: frame[0])
+            reached.update(dict.fromkeys(_send(audience, frames)))
+        return list(reached)
+
+    def announce_gap(self, index: Index[Outlet], reason: str) -> None:
+        """Tells every subscriber that changes were lost, before anything newer.
+
+        Status ok: the Python client answers an error by joining again, for ever.
+        """
+        gap = {"gap": {"reason": reason, "from": None, "to": None}}
+        for audience in index.audiences():
+            key = audience.key
+            frame = system(Serializer(key.serializer), key.topic, "resume", "ok", f"gap: {reason}", more=gap)
+            for outlet in (*audience.members, *audience.joining):
+                outlet.send(frame)
+
+    async def pace(self, outlets: Iterable[Outlet]) -> None:
+        """Gives sockets with much queued a moment to take it, so that a large transaction does not overrun healthy ones."""
+        self._lagging = {outlet for outlet in self._lagging if outlet.queued_bytes > LAGGING_BYTES}
+        full = [o for o in outlets if o.queued_bytes > LAGGING_BYTES and o not in self._lagging]
+        if not full:
+            return
+        waits = [asyncio.ensure_future(outlet.drained()) for outlet in full]
+        await asyncio.wait(waits, timeout=PATIENCE)
+        for wait in waits:
+            wait.cancel()
+        self._lagging.update(outlet for outlet in full if outlet.queued_bytes > LAGGING_BYTES)
+
+    def _frames(self, each: Gathered, audience: Audience[Outlet], rendering: Rendering) -> list[tuple[Position, bytes]]:
+        key = audience.key
+        evidence = each.evidence
+        access = evidence.access.get(key.identity.role)
+        frames: list[tuple[Position, bytes]] = []
+        delivered = 0
+        for decision in decide(audience.concerning(each.work.relation), key.identity, evidence, explain=key.verdicts):
+            delivered += bool(decision.subscriptions)
+            position = evidence.changes[decision.number].position
+            frames += [(position, frame) for frame in rendering.frames(key, access, decision)]
+        sockets = len(audience.members) + len(audience.joining)
+        self.tally.count(Reason.DELIVERED, delivered * sockets)
+        self.tally.count(evidence.usual_reason(key.identity), (len(evidence.changes) - delivered) * sockets)
+        return frames
+
+
+def _send(audience: Audience[Outlet], frames: Sequence[tuple[Position, bytes]]) -> list[Outlet]:
+    """Queues the frames to every socket of the audience; one that joined meanwhile gets what was committed after its check."""
+    block = b"".join([frame for _, frame in frames])
+    for outlet in audience.members:
+        outlet.send(block)
+    reached = list(audience.members)
+    for outlet, since in audience.joining.items():
+        late = b"".join([frame for position, frame in frames if position.commit_lsn >= since])
+        if late:
+            outlet.send(late)
+            reached.append(outlet)
+    audience.settle(frames[-1][0].commit_lsn)
+    return reached

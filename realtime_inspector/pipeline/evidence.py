@@ -1,0 +1,269 @@
+"""Gathers, for one batch of transactions, everything that the decisions need: one snapshot, one question per relation."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import orjson
+
+from realtime_inspector.model import Change, Identity, Relation, Transaction
+from realtime_inspector.ports import Outlet
+from realtime_inspector.postgres.catalog import Catalog
+from realtime_inspector.postgres.evaluator import Evaluator
+from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_tuple, row_literal
+from realtime_inspector.postgres.snapshot import FetchedRelation, RelationMoved, SnapshotReader, View, Wanted
+from realtime_inspector.visibility.facts import Access, Kind, Shape
+from realtime_inspector.visibility.filters import Condition
+from realtime_inspector.visibility.index import Audience, Index
+from realtime_inspector.visibility.verdicts import Evidence, Sight
+
+ANY_CLAIMS = "{}"
+"""The claims under which a question is asked once for a whole role, when its policies read no claims."""
+
+
+@dataclass(slots=True)
+class Work:
+    """The changes of one relation in a batch, and the audiences that they may concern."""
+
+    relation: Relation
+    audiences: Sequence[Audience[Outlet]]
+    changes: list[Change] = field(default_factory=list)
+    committed_at: list[int] = field(default_factory=list)
+
+    @property
+    def identities(self) -> list[Identity]:
+        """Whose rights must be known, none of them twice."""
+        return list(dict.fromkeys(audience.key.identity for audience in self.audiences))
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A work with its evidence and the rows as they were fetched."""
+
+    work: Work
+    evidence: Evidence
+    fetched: FetchedRelation
+
+
+def plan(transactions: Iterable[Transaction], index: Index[Outlet]) -> list[Work]:
+    """What there is to do, by relation as the stream described it; relations that nobody asked for are left out."""
+    works: dict[int, Work] = {}
+    unnamed: set[int] = set()
+    for transaction in transactions:
+        for change in transaction.changes:
+            identity = id(change.relation)  # one object per Relation message; hashing its columns would cost more than all else
+            if identity in unnamed:
+                continue
+            work = works.get(identity)
+            if work is None:
+                if not index.names(change.relation):
+                    unnamed.add(identity)
+                    continue
+                work = works[identity] = Work(change.relation, ())
+            work.changes.append(change)
+            work.committed_at.append(transaction.committed_at)
+    for work in works.values():
+        work.audiences = list(index.touched(work.changes))
+    return [work for work in works.values() if work.audiences]
+
+
+class Gatherer:
+    """Asks reader, evaluator and catalogue, in that order, about a batch."""
+
+    def __init__(
+        self,
+        reader: SnapshotReader,
+        evaluator: Evaluator,
+        catalog: Catalog,
+        *,
+        privileged: frozenset[str],
+        deletes: Literal["checked", "keys"],
+    ) -> None:
+        self._reader = reader
+        self._evaluator = evaluator
+        self._catalog = catalog
+        self._privileged = privileged
+        self._deletes = deletes
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._reader.close()
+        await self._evaluator.close()
+        await self._catalog.close()
+
+    async def gather(self, works: Sequence[Work], xids: Sequence[int]) -> list[Gathered]:
+        """The evidence for each work. Raises DatabaseUnavailable; the batch can then be gathered again from the start."""
+        for attempt in (1, 2, 3):
+            try:
+                return await self._gather(works, xids, trusting=attempt < 3)
+            except RelationMoved:
+                self._catalog.forget()
+        raise AssertionError("the third attempt asks for no rows, so that nothing can have moved")
+
+    async def _gather(self, works: Sequence[Work], xids: Sequence[int], *, trusting: bool) -> list[Gathered]:
+        shapes = [shape or _vanished(w.relation) for shape, w in zip(await self._shapes(works), works, strict=True)]
+        keyed = [_keys(work, shape, trusting) for work, shape in zip(works, shapes, strict=True)]
+        wanted = [Wanted(shape, keys.distinct) for shape, keys in zip(shapes, keyed, strict=True)]
+        roles = list(dict.fromkeys(identity.role for work in works for identity in work.identities))
+        async with self._reader.open(xids, wanted, roles) as view:
+            gathered = [
+                Gathered(work, self._evidence(work, shape, keys, view, fetched), fetched)
+                for work, shape, keys, fetched in zip(works, shapes, keyed, view.relations, strict=True)
+            ]
+            await self._see(gathered, view.snapshot)
+        for each in gathered:
+            await self._filter(each)
+        return gathered
+
+    async def _shapes(self, works: Sequence[Work]) -> list[Shape | None]:
+        return await self._catalog.shapes([work.relation for work in works])
+
+    def _evidence(self, work: Work, shape: Shape, keys: "_Keys", view: View, fetched: FetchedRelation) -> Evidence:
+        places = sorted(fetched.rows)
+        numbers = {place: number for number, place in enumerate(places)}
+        names = [name for name, _ in fetched.columns]
+        return Evidence(
+            shape=shape,
+            changes=work.changes,
+            rows=[None if place is None else numbers.get(place) for place in keys.of_change],
+            values=[dict(zip(names, fetched.rows[place].values, strict=True)) for place in places],
+            access=view.access.get(shape.oid, {}),
+            privileged=self._privileged,
+            deletes=self._deletes,
+        )
+
+    async def _see(self, gathered: Sequence[Gathered], snapshot: str) -> None:
+        """Asks the evaluator everything about the batch at once and puts the answers into the evidence."""
+        questions: list[Question] = []
+        owners: list[tuple[Evidence, dict[Identity, list[Identity]], list[int] | None]] = []
+        for each in gathered:
+            for question, askers, numbers in [*_about_rows(each), *await self._about_old_rows(each)]:
+                questions.append(question)
+                owners.append((each.evidence, askers, numbers))
+        if not questions:
+            return
+        for (evidence, askers, numbers), answer in zip(owners, await self._evaluator.ask(snapshot, questions), strict=True):
+            for asked, sight in answer.items():
+                found = sight if numbers is None else _renumbered(sight, numbers)
+                sights = evidence.sights if numbers is None else evidence.old_sights
+                sights.update(dict.fromkeys(askers[asked], found))
+
+    async def _about_old_rows(self, each: Gathered) -> list[tuple[Question, dict[Identity, list[Identity]], list[int]]]:
+        """Questions about rows as they were, which only REPLICA IDENTITY FULL tells in full."""
+        evidence = each.evidence
+        numbers = [number for number, change in enumerate(evidence.changes) if change.old_is_full and change.old is not None]
+        checked = _checked(each)
+        if not numbers or not checked or evidence.shape.refusal:
+            return []
+        if {column.name for column in each.work.relation.columns} != {column.name for column in evidence.shape.columns}:
+            refusal = "the log lacks columns of the old row (generated, or not published)"
+            evidence.old_refused = dict.fromkeys((identity.role for identity in checked), refusal)
+            return []
+        policies = await self._catalog.old_row_policies(evidence.shape, {identity.role for identity in checked})
+        evidence.old_refused = {role: policy.refusal for role, policy in policies.items() if policy.expression is None}
+        literals = [_literal(evidence.shape, evidence.changes[number]) for number in numbers]
+        questions = []
+        for role, policy in policies.items():
+            askers = _askers([i for i in checked if i.role == role], evidence.access)
+            if policy.expression is not None:
+                question = Question(by_tuple(evidence.shape, policy.expression), literals, list(askers))
+                questions.append((question, askers, numbers))
+        return questions
+
+    async def _filter(self, each: Gathered) -> None:
+        """Asks Postgres about the conditions that texts cannot decide, once per distinct condition."""
+        by_column: dict[str, tuple[list[Condition], dict[str, None]]] = {}
+        for condition in _conditions(each.work):
+            texts = each.evidence.undecided(condition)
+            if texts:
+                conditions, values = by_column.setdefault(condition.column, ([], {}))
+                conditions.append(condition)
+                values.update(dict.fromkeys(texts))
+        satisfied: dict[tuple[str, Condition], frozenset[str] | None] = {}
+        for name, (conditions, values) in by_column.items():
+            column = each.evidence.shape.column(name)
+            assert column is not None
+            answers = await self._catalog.satisfied([(column, condition) for condition in conditions], list(values))
+            satisfied.update({(name, condition): answer for condition, answer in answers.items()})
+        each.evidence.satisfied = satisfied
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The distinct keys of the rows to fetch, and for each change the place of its key, None if it has no stored row."""
+
+    distinct: list[tuple[str, ...]]
+    of_change: list[int | None]
+
+
+def _keys(work: Work, shape: Shape, trusting: bool) -> _Keys:
+    places = {column.name: place for place, column in enumerate(work.relation.columns)}
+    if not trusting or shape.refusal or any(name not in places for name in shape.key):
+        return _Keys([], [None] * len(work.changes))
+    known: dict[tuple[str, ...], int] = {}
+    of_change: list[int | None] = []
+    for change in work.changes:
+        row = change.new
+        key = () if row is None else tuple(value for name in shape.key if isinstance(value := row[places[name]], str))
+        of_change.append(known.setdefault(key, len(known)) if len(key) == len(shape.key) else None)
+    return _Keys(list(known), of_change)
+
+
+def _about_rows(each: Gathered) -> list[tuple[Question, dict[Identity, list[Identity]], None]]:
+    """Who may see the stored rows: by ctid for roles that may read the whole table, by key for the others."""
+    if not each.fetched.rows:
+        return []
+    shape, access = each.evidence.shape, each.evidence.access
+    places = sorted(each.fetched.rows)
+    checked = _checked(each)
+    questions = []
+    whole = _askers([i for i in checked if access[i.role].columns is None], access)
+    if whole:
+        ctids = [each.fetched.rows[place].ctid for place in places]
+        questions.append((Question(by_ctid(shape), ctids, list(whole)), whole, None))
+    partial = _askers([i for i in checked if access[i.role].columns is not None], access)
+    if partial:
+        keys = [_key_text(shape, row) for row in each.evidence.values]
+        questions.append((Question(by_key(shape), keys, list(partial)), partial, None))
+    return questions
+
+
+def _renumbered(sight: Sight, numbers: Sequence[int]) -> Sight:
+    return Sight([numbers[row] for row in sight.rows], [numbers[row] for row in sight.raised], sight.error)
+
+
+def _checked(each: Gathered) -> list[Identity]:
+    return [identity for identity in each.work.identities if each.evidence.needs_check(identity.role)]
+
+
+def _askers(identities: Iterable[Identity], access: Mapping[str, Access]) -> dict[Identity, list[Identity]]:
+    """Whom to ask for whom: a role whose policies read no claims is asked once."""
+    askers: dict[Identity, list[Identity]] = {}
+    for identity in identities:
+        asked = identity if access[identity.role].reads_claims else replace(identity, claims=ANY_CLAIMS)
+        askers.setdefault(asked, []).append(identity)
+    return askers
+
+
+def _conditions(work: Work) -> dict[Condition, None]:
+    return dict.fromkeys(
+        condition
+        for audience in work.audiences
+        for subscription in audience.concerning(work.relation)
+        for condition in subscription.conditions
+    )
+
+
+def _key_text(shape: Shape, values: Mapping[str, str | None]) -> str:
+    return orjson.dumps([values[name] for name in shape.key]).decode()
+
+
+def _literal(shape: Shape, change: Change) -> str:
+    assert change.old is not None
+    values = {column.name: value for column, value in zip(change.relation.columns, change.old, strict=True)}
+    return row_literal([value if isinstance(value := values[column.name], str) else None for column in shape.columns])
+
+
+def _vanished(relation: Relation) -> Shape:
+    """What stands in for a relation that was dropped since: it has no key, so nothing of it is served."""
+    return Shape(relation.oid, relation.schema, relation.name, Kind.TABLE, False, relation.replica_identity, (), ())

@@ -1,0 +1,159 @@
+"""Turns decided changes into frames: each row is encoded once per set of columns, each frame built once and shared."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import orjson
+
+from realtime_inspector.model import UNCHANGED, Change, Operation, Position, Value
+from realtime_inspector.postgres.snapshot import FetchedRelation
+from realtime_inspector.protocol.changes import change_frame, encode_data, verdict_frame
+from realtime_inspector.protocol.serializer import Serializer
+from realtime_inspector.replication.values import TypeCatalog
+from realtime_inspector.visibility.facts import Access
+from realtime_inspector.visibility.index import AudienceKey
+from realtime_inspector.visibility.subscription import Subscription
+from realtime_inspector.visibility.verdicts import Decision, Evidence, old_values
+
+TOO_LARGE = "Error 413: Payload Too Large"
+SMALL_VALUE = 64
+"""Bytes of text that a value may have to stay in a record that as a whole is too large (Realtime protocol, section 6)."""
+
+Columns = tuple[frozenset[str] | None, tuple[str, ...] | None]
+"""What limits the columns: those that the role may read, and those that the client selected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    type_name: str
+    prefix: bytes
+    encode: Callable[[str], bytes]
+
+
+class EventIds:
+    """Opaque names of changes, equal for everybody who receives the change; they tell nothing about order or volume."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret[:64]
+
+    def of(self, position: Position) -> str:
+        """16 hexadecimal digits."""
+        text = b"%d/%d" % (position.commit_lsn, position.index)
+        return blake2b(text, key=self._secret, digest_size=8).hexdigest()
+
+
+class Rendering:
+    """The frames of one relation's changes in one batch."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        committed_at: Sequence[int],
+        fetched: FetchedRelation,
+        types: TypeCatalog,
+        event_ids: EventIds,
+        record_bytes: int,
+    ) -> None:
+        self._evidence = evidence
+        self._committed_at = committed_at
+        self._types = types
+        self._event_ids = event_ids
+        self._record_bytes = record_bytes
+        columns = fetched.columns or tuple((c.name, c.type_oid) for c in evidence.shape.columns)
+        self._columns = [self._column(name, type_oid) for name, type_oid in columns]
+        self._data: dict[tuple[int, Columns, bool], bytes] = {}
+        self._frames: dict[tuple[object, ...], bytes] = {}
+
+    def frames(self, key: AudienceKey, access: Access | None, decision: Decision) -> list[bytes]:
+        """What the audience is sent for a decision: a frame per selection of columns, or why there is none."""
+        if not decision.subscriptions:
+            return [self._verdict(key, decision)] if key.verdicts else []
+        if len(decision.subscriptions) == 1:
+            return [self._change(key, access, decision, decision.subscriptions)]
+        selections: dict[tuple[str, ...] | None, list[Subscription]] = {}
+        for subscription in decision.subscriptions:
+            selections.setdefault(subscription.binding.select, []).append(subscription)
+        return [self._change(key, access, decision, group) for group in selections.values()]
+
+    def _change(
+        self, key: AudienceKey, access: Access | None, decision: Decision, subscriptions: Sequence[Subscription]
+    ) -> bytes:
+        ids = tuple(dict.fromkeys(subscription.binding.id for subscription in subscriptions))
+        columns: Columns = (access.columns if access else frozenset(), subscriptions[0].binding.select)
+        cached = (decision.number, key.serializer, key.topic, ids, columns, decision.old_visible)
+        frame = self._frames.get(cached)
+        if frame is None:
+            data = self._encoded(decision.number, columns, decision.old_visible)
+            event_id = self._event_ids.of(self._evidence.changes[decision.number].position)
+            frame = self._frames[cached] = change_frame(Serializer(key.serializer), key.topic, ids, data, event_id)
+        return frame
+
+    def _verdict(self, key: AudienceKey, decision: Decision) -> bytes:
+        change = self._evidence.changes[decision.number]
+        return verdict_frame(
+            Serializer(key.serializer),
+            key.topic,
+            self._event_ids.of(change.position),
+            change.operation,
+            self._evidence.shape.schema,
+            self._evidence.shape.name,
+            self._committed_at[decision.number],
+            decision.verdict,
+        )
+
+    def _encoded(self, number: int, columns: Columns, old_visible: bool) -> bytes:
+        cached = (number, columns, old_visible)
+        data = self._data.get(cached)
+        if data is None:
+            data = self._data[cached] = self._encode(number, columns, old_visible)
+        return data
+
+    def _encode(self, number: int, columns: Columns, old_visible: bool) -> bytes:
+        change = self._evidence.changes[number]
+        shown = [column for column in self._columns if self._shows(columns, column.name)]
+        row = self._evidence.rows[number]
+        record = None if row is None else _json(shown, self._evidence.values[row])
+        old_record = self._old_record(change, shown, old_visible)
+        errors = None
+        if len(record or b"") + len(old_record or b"") > self._record_bytes:
+            errors = [TOO_LARGE]
+            record = None if row is None else _json(shown, self._evidence.values[row], SMALL_VALUE)
+            old_record = self._old_record(change, shown, old_visible, SMALL_VALUE)
+        return encode_data(
+            change.operation,
+            self._evidence.shape.schema,
+            self._evidence.shape.name,
+            self._committed_at[number],
+            [(column.name, column.type_name) for column in shown],
+            record,
+            old_record,
+            errors,
+        )
+
+    def _old_record(self, change: Change, shown: Sequence[_Column], old_visible: bool, limit: int = 0) -> bytes | None:
+        if change.operation is Operation.INSERT:
+            return None
+        return _json(shown, old_values(change, self._evidence.shape.key, everything=old_visible), limit)
+
+    def _shows(self, columns: Columns, name: str) -> bool:
+        """Readable and, where the client selected columns, selected or part of the key."""
+        readable, selected = columns
+        if readable is not None and name not in readable:
+            return False
+        return selected is None or name in selected or name in self._evidence.shape.key
+
+    def _column(self, name: str, type_oid: int) -> _Column:
+        return _Column(name, self._types.name(type_oid), orjson.dumps(name) + b":", self._types.encoder(type_oid))
+
+
+def _json(columns: Sequence[_Column], values: Mapping[str, Value], limit: int = 0) -> bytes:
+    """A JSON object of the columns that have a value; with a limit, without values of more characters than that."""
+    parts = []
+    for column in columns:
+        value = values.get(column.name, UNCHANGED)
+        if value is UNCHANGED or (limit and value is not None and len(value) > limit):
+            continue
+        parts.append(column.prefix + (b"null" if value is None else column.encode(value)))
+    return b"{" + b",".join(parts) + b"}"

@@ -1,0 +1,166 @@
+"""Follows the stream of changes from the first byte to the last socket, and takes it up again after every fault.
+
+The order of things is the promise: decide everything about a batch, hand it over, then acknowledge it. What fails before
+the hand-over is done again from the start; after it, nothing is repeated within this process.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from time import monotonic, time
+
+import structlog
+
+from realtime_inspector.errors import DatabaseUnavailable, SetupError, SlotLost, SourceError
+from realtime_inspector.model import Binding, Identity, Transaction
+from realtime_inspector.pipeline.delivery import Delivery, Tally
+from realtime_inspector.pipeline.evidence import Gatherer, plan
+from realtime_inspector.pipeline.rendering import EventIds
+from realtime_inspector.ports import Outlet
+from realtime_inspector.postgres.authorizer import Authorizer
+from realtime_inspector.postgres.catalog import Catalog
+from realtime_inspector.postgres.evaluator import Evaluator
+from realtime_inspector.postgres.snapshot import SnapshotReader
+from realtime_inspector.postgres.stream import ReplicationStream
+from realtime_inspector.settings import Settings
+from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.subscription import Authorized
+
+log = structlog.get_logger(__name__)
+FIRST_RETRY, LAST_RETRY = 0.1, 5.0
+"""Seconds between attempts after a fault; doubled each time."""
+
+
+class Pipeline:
+    """The running change engine."""
+
+    def __init__(self, settings: Settings, index: Index[Outlet]) -> None:
+        timeout = settings.statement_timeout_ms
+        self._index = index
+        self._batch_changes = settings.batch_changes
+        self._stream = ReplicationStream(settings.reader_url, slot=settings.slot, publication=settings.publication)
+        self._catalog = Catalog(settings.evaluator_url, statement_timeout_ms=timeout)
+        self._gatherer = Gatherer(
+            SnapshotReader(settings.reader_url, timeout),
+            Evaluator(
+                settings.evaluator_url,
+                connections=settings.evaluator_connections,
+                statement_timeout_ms=timeout,
+                search_path=settings.search_path,
+            ),
+            self._catalog,
+            privileged=frozenset(settings.privileged_roles),
+            deletes=settings.deletes,
+        )
+        self._authorizer = Authorizer(settings.evaluator_url, publication=settings.publication, statement_timeout_ms=timeout)
+        self._delivery = Delivery(EventIds(secrets.token_bytes(32)), settings.record_bytes)
+        self._attached = asyncio.Event()
+        self._fault = "starting"
+        self._flowed = False
+        self._position = 0
+        self._lag = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings, index: Index[Outlet]) -> "Pipeline":
+        """Starts following the stream in the background; `attached` says when it flows."""
+        pipeline = cls(settings, index)
+        pipeline._task = asyncio.create_task(pipeline._run(), name="river")
+        return pipeline
+
+    async def close(self) -> None:
+        """Stops following; what was not acknowledged comes again at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._stream.close()
+        await self._gatherer.close()
+        await self._authorizer.close()
+
+    async def attached(self) -> None:
+        """Returns when the stream flows. Raises SetupError when it never will without somebody's help."""
+        assert self._task is not None
+        waiting = asyncio.ensure_future(self._attached.wait())
+        try:
+            await asyncio.wait([waiting, self._task], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def authorize(self, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
+        """Checks what a channel asks for. Raises DatabaseUnavailable."""
+        return await self._authorizer.authorize(identity, bindings)
+
+    @property
+    def tally(self) -> Tally:
+        """Delivered and withheld events by reason."""
+        return self._delivery.tally
+
+    def status(self) -> dict[str, object]:
+        """Whether the stream flows, and if not why; the last LSN handed over; seconds from its commit to its hand-over."""
+        flowing = self._attached.is_set()
+        return {"attached": flowing, "fault": None if flowing else self._fault, "position": self._position, "lag": self._lag}
+
+    async def _run(self) -> None:
+        retry = FIRST_RETRY
+        while True:
+            began = monotonic()
+            try:
+                await self._stream.attach()
+                self._flowed = True
+                self._attached.set()
+                await self._flow()
+            except SlotLost as error:
+                log.error("slot_lost", reason=error.text)
+                self._fault = error.text
+                self._delivery.announce_gap(self._index, "slot_lost")
+            except (SourceError, DatabaseUnavailable) as error:
+                log.warning("stream_interrupted", reason=error.text, retry_seconds=retry)
+                self._fault = error.text
+            except SetupError as error:
+                if not self._flowed:
+                    raise
+                log.error("setup_needed", reason=error.text, remedy=error.remedy)
+                self._fault = error.text
+            finally:
+                self._attached.clear()
+            retry = FIRST_RETRY if monotonic() - began > LAST_RETRY else min(retry * 2, LAST_RETRY)
+            await asyncio.sleep(retry)
+
+    async def _flow(self) -> None:
+        while True:
+            batch = await self._collect()
+            await self._deliver(batch)
+            last = batch[-1]
+            if last.end_lsn is not None:
+                self._position = last.end_lsn
+                self._lag = max(0.0, time() - last.committed_at / 1e6)
+                self._stream.acknowledge(last.end_lsn)
+
+    async def _collect(self) -> list[Transaction]:
+        """The next piece, and what has already arrived behind it: a lone change is never delayed."""
+        batch = [await self._stream.next()]
+        size = len(batch[0].changes)
+        while size < self._batch_changes and (more := self._stream.next_nowait()) is not None:
+            batch.append(more)
+            size += len(more.changes)
+        return batch
+
+    async def _deliver(self, batch: Sequence[Transaction]) -> None:
+        works = plan(batch, self._index)
+        if not works:
+            return
+        xids = [transaction.xid for transaction in batch if transaction.changes]
+        retry = FIRST_RETRY
+        while True:
+            try:
+                gathered = await self._gatherer.gather(works, xids)
+                break
+            except DatabaseUnavailable as error:
+                log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
+                self._fault = error.text
+                await asyncio.sleep(retry)
+                retry = min(retry * 2, LAST_RETRY)
+        outlets = self._delivery.hand_over(gathered, self._catalog.types)
+        await self._delivery.pace(outlets)

@@ -1,0 +1,104 @@
+"""What the change engine has to look up about relations, types and policies, and the comparisons that only Postgres can make.
+
+One connection of the evaluator login: everything here is readable by everybody, and nothing reads a table's rows.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from realtime_inspector.errors import DatabaseUnavailable
+from realtime_inspector.model import Relation
+from realtime_inspector.postgres import matcher, sql
+from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.shapes import read_shapes
+from realtime_inspector.replication.values import TypeCatalog, build_catalog
+from realtime_inspector.visibility.facts import ColumnFacts, Shape
+from realtime_inspector.visibility.filters import Condition
+
+
+@dataclass(frozen=True, slots=True)
+class OldRowPolicies:
+    """The SELECT policies of one role as one expression over a tuple; None when they cannot be asked about an old row."""
+
+    expression: str | None
+    refusal: str = ""
+
+
+class Catalog:
+    """Shapes and types are kept until the stream says that a relation changed; policies are read every time."""
+
+    def __init__(self, url: str, *, statement_timeout_ms: int) -> None:
+        self._url = url
+        self._timeout = statement_timeout_ms
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self._shapes: dict[int, tuple[Relation, Shape | None]] = {}
+        self.types: TypeCatalog = build_catalog(())
+
+    async def close(self) -> None:
+        """Ends the connection; the next question makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    def forget(self) -> None:
+        """Drops what is remembered, because something moved without the stream having said so yet."""
+        self._shapes.clear()
+
+    async def shapes(self, relations: Sequence[Relation]) -> list[Shape | None]:
+        """The shape of each relation as it is now; None for one that does not exist any more."""
+        missing = [r for r in relations if (known := self._shapes.get(r.oid)) is None or known[0] is not r]
+        if missing:
+            async with self._asking() as connection:
+                found = await read_shapes(connection, {relation.oid for relation in missing})
+                if any(not self.types.knows(c.type_oid) for shape in found.values() for c in shape.columns):
+                    self.types = build_catalog([tuple(row) for row in await connection.fetch(sql.load("types"))])
+            self._shapes.update({relation.oid: (relation, found.get(relation.oid)) for relation in missing})
+        return [self._shapes[relation.oid][1] for relation in relations]
+
+    async def old_row_policies(self, shape: Shape, roles: Iterable[str]) -> dict[str, OldRowPolicies]:
+        """For each role, its policies as an expression over an old row of the relation."""
+        async with self._asking() as connection:
+            rows = await connection.fetch(sql.load("policies"), shape.oid, list(roles))
+        by_role: dict[str, list[asyncpg.Record]] = {role: [] for role in roles}
+        for row in rows:
+            by_role[row["role"]].append(row)
+        return {role: _combine(policies) for role, policies in by_role.items()}
+
+    async def satisfied(
+        self, questions: Iterable[tuple[ColumnFacts, Condition]], values: Sequence[str]
+    ) -> dict[Condition, frozenset[str] | None]:
+        """See matcher.satisfied."""
+        async with self._asking() as connection:
+            return await matcher.satisfied(connection, questions, values)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Connection]:
+        async with self._turn:
+            try:
+                yield await self._connected()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                await self.close()
+                raise DatabaseUnavailable(f"the catalogue cannot be read: {error}") from error
+            except asyncio.CancelledError:
+                await self.close()
+                raise
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url, purpose="catalog", statement_timeout_ms=self._timeout)
+        return self._connection
+
+
+def _combine(policies: Sequence[asyncpg.Record]) -> OldRowPolicies:
+    """All restrictive and one permissive must hold; NULL counts as false; no permissive policy means no row."""
+    if not all(policy["repeatable"] for policy in policies):
+        return OldRowPolicies(None, "a policy uses a volatile function or reads its own table, which the old row has left")
+    permissive = [f"coalesce(({p['expression']}), false)" for p in policies if p["permissive"]]
+    restrictive = [f"coalesce(({p['expression']}), false)" for p in policies if not p["permissive"]]
+    one = f"({' or '.join(permissive)})" if permissive else "false"
+    return OldRowPolicies(" and ".join([*restrictive, one]))

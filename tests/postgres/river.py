@@ -1,0 +1,111 @@
+"""A running pipeline for tests, and subscribers that keep what they are sent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+
+from realtime_inspector.model import Binding, Identity
+from realtime_inspector.pipeline import Pipeline
+from realtime_inspector.ports import Outlet
+from realtime_inspector.protocol.frames import split_frames
+from realtime_inspector.settings import Settings
+from realtime_inspector.visibility.index import Index
+from tests.postgres.conftest import Engine
+
+MARKER = """
+;create table marker (id int generated always as identity primary key); grant select on marker to service_role;
+alter publication supabase_realtime add table marker;
+"""
+
+
+def user(sub: str, role: str = "authenticated") -> Identity:
+    return Identity(role, f'{{"role":"{role}","sub":"{sub}"}}')
+
+
+SERVICE, ANON = Identity("service_role", '{"role":"service_role"}'), Identity("anon", '{"role":"anon"}')
+
+
+@dataclass(eq=False)
+class Subscriber:
+    """An outlet that keeps what it is sent, and can wait for it."""
+
+    received: list[dict[str, Any]] = field(default_factory=list)
+    queued_bytes: int = 0
+    on_payload: Callable[[dict[str, Any]], None] = lambda _: None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def send(self, frames: bytes) -> None:
+        for _, payload in split_frames(frames):
+            self.received.append(orjson.loads(payload)[4])
+            self.on_payload(self.received[-1])
+        self._news.set()
+
+    async def drained(self) -> None:
+        return
+
+    async def until(self, count: int) -> list[dict[str, Any]]:
+        """The data of the changes, once there are that many."""
+        async with asyncio.timeout(10):
+            while len(self.received) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.data
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        return [payload["data"] for payload in self.received if "data" in payload]
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        return [payload["verdict"] for payload in self.received if "verdict" in payload]
+
+
+@dataclass
+class Service:
+    """A running pipeline and the means to subscribe to it."""
+
+    pipeline: Pipeline
+    index: Index[Outlet]
+    engine: Engine
+
+    async def join(self, identity: Identity, *tables: str, verdicts: bool = False, **binding: Any) -> Subscriber:
+        """A subscriber of these tables; the subscription is live when this returns."""
+        subscriber = Subscriber()
+        bindings = [Binding(n + 1, binding.pop("event", "*"), "public", table, **binding) for n, table in enumerate(tables)]
+        authorized = await self.pipeline.authorize(identity, bindings)
+        assert authorized.problems == ()
+        self.index.subscribe(subscriber, "realtime:room", "2.0.0", identity, authorized, verdicts)
+        return subscriber
+
+    async def settled(self) -> None:
+        """Returns when everything committed so far has been handed over: a row written now has come by."""
+        marker = await self.join(SERVICE, "marker")
+        self.engine.run("insert into marker default values")
+        await marker.until(1)
+        self.index.unsubscribe(marker, "realtime:room")
+
+
+Start = Callable[..., Awaitable[Service]]
+
+
+@pytest.fixture
+async def start(engine: Engine) -> AsyncIterator[Start]:
+    services: list[Service] = []
+
+    async def starting(schema: str, **settings: Any) -> Service:
+        engine.run(schema + MARKER)
+        index: Index[Outlet] = Index()
+        configured = Settings(reader_url=engine.reader, evaluator_url=engine.evaluator, slot="test_slot", **settings)
+        service = Service(await Pipeline.open(configured, index), index, engine)
+        services.append(service)
+        async with asyncio.timeout(20):
+            await service.pipeline.attached()
+        return service
+
+    yield starting
+    for service in services:
+        await service.pipeline.close()

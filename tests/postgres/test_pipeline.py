@@ -1,0 +1,250 @@
+"""The whole river on a real Postgres, from a commit to the bytes queued for each subscriber."""
+
+import psycopg
+import pytest
+
+from tests.postgres.conftest import Engine
+from tests.postgres.river import ANON, SERVICE, Start, start, user
+
+__all__ = ["start"]
+
+ALICE, BOB = (f"{n:08d}-0000-0000-0000-000000000000" for n in (1, 2))
+SCHEMA = f"""
+create table notes (id int primary key, owner uuid, body text, public boolean not null default false, secret text);
+alter table notes enable row level security;
+create policy own on notes for select using (public or owner = (select auth.uid()));
+create table open (id int primary key, name text);
+create table team (member uuid primary key);
+create table plans (id int primary key, body text); alter table plans enable row level security;
+create policy members on plans for select using (exists (select from team where member = (select auth.uid())));
+grant select on notes, open, team, plans to authenticated, service_role; grant select on open to anon;
+grant select (id, owner, public, body) on notes to limited;
+create publication supabase_realtime for table notes, open, plans;
+insert into team values ('{ALICE}');
+"""
+
+
+@pytest.mark.every_version
+async def test_each_identity_receives_what_it_may_see(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    alice, bob, boss = [await service.join(who, "notes") for who in (user(ALICE), user(BOB), SERVICE)]
+    engine.run(f"insert into notes values (1, '{ALICE}', 'a', false), (2, '{BOB}', 'b', false), (3, null, 'c', true)")
+    assert [d["record"]["id"] for d in await boss.until(3)] == [1, 2, 3]
+    assert [d["record"]["id"] for d in await alice.until(2)] == [1, 3]
+    assert [d["record"]["id"] for d in await bob.until(2)] == [2, 3]
+    assert alice.data[0]["record"] == {"id": 1, "owner": ALICE, "body": "a", "public": False, "secret": None}
+    assert [c["type"] for c in alice.data[0]["columns"]] == ["int4", "uuid", "text", "bool", "text"]
+
+
+async def test_changes_of_several_tables_and_transactions_arrive_in_commit_order_once(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    boss = await service.join(SERVICE, "notes", "open")
+    for n in range(20):
+        writes = (
+            f"insert into notes (id) values ({n}); insert into open values ({n}, 'x'); update notes set body = 'y' where id = {n}"
+        )
+        engine.run(f"begin; {writes}; commit")
+    received = await boss.until(60)
+    assert [(d["table"], d["type"], d["record"]["id"]) for d in received] == [
+        step for n in range(20) for step in (("notes", "INSERT", n), ("open", "INSERT", n), ("notes", "UPDATE", n))
+    ]
+    assert len({payload["event_id"] for payload in boss.received}) == 60
+
+
+async def test_a_draft_that_was_published_later_is_never_shown_as_it_was(engine: Engine, start: Start) -> None:
+    """The leaks of delivering the log's image under a later permission: in one transaction and in two."""
+    service = await start(SCHEMA)
+    bob = await service.join(user(BOB), "notes")
+    draft = f"insert into notes values (1, '{ALICE}', 'SECRET DRAFT')"
+    engine.run(f"begin; {draft}; update notes set body = 'fine', public = true; commit")
+    assert {d["record"]["body"] for d in await bob.until(2)} == {"fine"}
+    assert "SECRET" not in str(bob.received)
+
+
+async def test_old_values_go_only_to_who_saw_the_old_row(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA + "alter table notes replica identity full;")
+    engine.run(f"insert into notes values (1, '{ALICE}', 'SECRET', false)")
+    alice, bob = await service.join(user(ALICE), "notes"), await service.join(user(BOB), "notes")
+    engine.run("update notes set body = 'fine', public = true where id = 1")
+    assert (await bob.until(1))[0]["old_record"] == {"id": 1}
+    assert (await alice.until(1))[0]["old_record"]["body"] == "SECRET"
+    assert "SECRET" not in str(bob.received)
+
+
+async def test_a_deletion_reaches_who_could_see_the_row_and_nobody_else(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA + "alter table notes replica identity full;")
+    engine.run(f"insert into notes values (1, '{ALICE}', 'a'), (2, '{BOB}', 'b')")
+    alice, bob, boss = [await service.join(who, "notes", verdicts=True) for who in (user(ALICE), user(BOB), SERVICE)]
+    engine.run("delete from notes where id = 1")
+    assert (await alice.until(1))[0]["old_record"]["body"] == "a"
+    assert (await boss.until(1))[0]["old_record"]["id"] == 1
+    await bob.until(1)
+    assert bob.data == []
+    assert [v["reason"] for v in bob.verdicts] == ["hidden_by_policy"]
+
+
+async def test_without_the_old_row_a_deletion_is_withheld_with_the_remedy(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    engine.run(f"insert into notes values (1, '{ALICE}', 'a')")
+    alice, boss = await service.join(user(ALICE), "notes", verdicts=True), await service.join(SERVICE, "notes")
+    engine.run("delete from notes where id = 1")
+    assert (await boss.until(1))[0]["old_record"] == {"id": 1}
+    await alice.until(1)
+    assert alice.data == []
+    assert [(v["reason"], "replica identity full" in v["detail"]) for v in alice.verdicts] == [("old_row_unknown", True)]
+
+
+async def test_a_membership_that_ends_takes_effect_on_the_next_event(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    alice, boss = await service.join(user(ALICE), "plans"), await service.join(SERVICE, "plans")
+    engine.run("insert into plans values (1, 'for the team')")
+    await alice.until(1)
+    engine.run("delete from team; insert into plans values (2, 'after')")
+    await boss.until(2)
+    await service.settled()
+    assert [d["record"]["id"] for d in alice.data] == [1]
+
+
+async def test_only_readable_and_selected_columns_are_sent(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    limited = await service.join(user(ALICE, "limited"), "notes")
+    selecting = await service.join(user(ALICE), "notes", select=("body",))
+    engine.run(f"insert into notes values (1, '{ALICE}', 'a', false, 'HIDDEN')")
+    assert set((await limited.until(1))[0]["record"]) == {"id", "owner", "public", "body"}
+    assert (await selecting.until(1))[0]["record"] == {"id": 1, "body": "a"}
+    assert [c["name"] for c in selecting.data[0]["columns"]] == ["id", "body"]
+    assert "HIDDEN" not in str(limited.received)
+
+
+async def test_privileges_that_are_revoked_end_with_the_next_event(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    anon, boss = await service.join(ANON, "open"), await service.join(SERVICE, "open")
+    engine.run("insert into open values (1, 'seen')")
+    await anon.until(1)
+    engine.run("revoke select on open from anon; insert into open values (2, 'not seen')")
+    await boss.until(2)
+    await service.settled()
+    assert [d["record"]["id"] for d in anon.data] == [1]
+
+
+async def test_a_policy_that_raises_for_one_does_not_silence_the_others(engine: Engine, start: Start) -> None:
+    service = await start(
+        SCHEMA
+        + f"""
+        create function touchy() returns boolean stable language plpgsql as $$ begin
+          if auth.uid() = '{BOB}' then raise exception 'row of somebody else: %', 'x'; end if; return true; end $$;
+        create policy touchy on notes as restrictive for select using (touchy());"""
+    )
+    alice, bob = await service.join(user(ALICE), "notes"), await service.join(user(BOB), "notes", verdicts=True)
+    engine.run(f"insert into notes values (1, '{ALICE}', 'a', true)")
+    await alice.until(1)
+    await bob.until(1)
+    assert [(v["reason"], v["detail"]) for v in bob.verdicts] == [("policy_raised", "SQLSTATE P0001")]
+
+
+async def test_a_table_published_while_running_is_served_from_its_next_commit(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    everything = await service.join(SERVICE, "*")
+    engine.run("create table late (id int primary key); grant select on late to service_role")
+    engine.run("alter publication supabase_realtime add table late; insert into late values (1)")
+    assert [(d["table"], d["record"]) for d in await everything.until(1)] == [("late", {"id": 1})]
+    late = await service.join(SERVICE, "late")
+    engine.run("insert into late values (2)")
+    assert (await late.until(1))[0]["record"] == {"id": 2}
+
+
+async def test_columns_and_tables_may_change_while_changes_flow(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    boss = await service.join(SERVICE, "*")
+    engine.run("insert into open values (1, 'a')")
+    add = "alter table open add column extra int default 7"
+    engine.run(f"begin; insert into open values (2, 'b'); {add}; insert into open values (3, 'c'); commit")
+    engine.run("alter table open drop column name; insert into open values (4, 8)")
+    engine.run("alter table open rename to opened; insert into opened values (5, 9)")
+    received = await boss.until(5)
+    assert [d["record"]["id"] for d in received] == [1, 2, 3, 4, 5]
+    assert [set(d["record"]) for d in received[-2:]] == [{"id", "extra"}] * 2
+    assert received[-1]["table"] == "opened"
+    engine.run("begin; insert into opened values (6, 1); drop table opened; commit; insert into notes (id) values (7)")
+    assert (await boss.until(6))[-1]["record"]["id"] == 7
+
+
+async def test_filters_decide_on_every_operator(engine: Engine, start: Start) -> None:
+    service = await start("""
+        create table goods (id int primary key, name text, price numeric, at timestamptz); grant select on goods to service_role;
+        create table open (id int primary key, name text); grant select on open to service_role;
+        create publication supabase_realtime for table goods, open;""")
+    cases = {
+        "price=eq.1.5": [1], "price=not.eq.1.5": [2, 3], "price=gt.1.5": [2, 3], "price=lte.2": [1, 2],
+        "name=like.a%": [1], "name=ilike.A%": [1, 2], "name=match.^[aA]": [1, 2], "name=imatch.^b": [3],
+        "id=in.(1,3)": [1, 3], "id=not.in.(1,3)": [2], "at=is.null": [2], "at=not.is.null": [1, 3],
+        "price=isdistinct.1.5": [2, 3], "id=gte.2,price=lt.9": [2], "at=gt.2026-01-01": [3], "name=neq.abc": [2, 3],
+    }  # fmt: skip
+    subscribers = {text: await service.join(SERVICE, "goods", filter=text) for text in cases}
+    every = await service.join(SERVICE, "goods")
+    engine.run("insert into goods values (1, 'abc', 1.50, '2025-01-01'), (2, 'Abc', 2, null), (3, 'b', 'NaN', '2026-06-01')")
+    await every.until(3)
+    await service.settled()
+    assert {text: [d["record"]["id"] for d in s.data] for text, s in subscribers.items()} == cases
+
+
+async def test_a_record_that_is_too_large_keeps_its_small_values(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA, record_bytes=1_000)
+    boss = await service.join(SERVICE, "open")
+    engine.run("insert into open values (1, repeat('x', 2000))")
+    (data,) = await boss.until(1)
+    assert (data["record"], data["errors"]) == ({"id": 1}, ["Error 413: Payload Too Large"])
+
+
+async def test_nothing_committed_before_the_join_is_delivered(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    for n in range(30):
+        engine.run(f"insert into open values ({n}, 'before')")
+        late = await service.join(SERVICE, "open")
+        engine.run(f"update open set name = 'after' where id = {n}")
+        assert [d["type"] for d in await late.until(1)] == ["UPDATE"]
+        service.index.unsubscribe(late, "realtime:room")
+
+
+async def test_a_row_written_as_soon_as_the_join_is_answered_is_never_missed(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    with psycopg.connect(engine.admin, autocommit=True) as writer:
+        for n in range(100):
+            subscriber = await service.join(SERVICE, "open")
+            writer.execute("insert into open values (%s, 'x')", [n])
+            assert [d["record"]["id"] for d in await subscriber.until(1)] == [n]
+            service.index.unsubscribe(subscriber, "realtime:room")
+
+
+async def test_a_lost_stream_is_taken_up_again_without_loss_or_repetition(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    boss = await service.join(SERVICE, "open")
+    engine.run("insert into open values (1, 'a')")
+    await boss.until(1)
+    engine.run("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and usename like 'engine%'")
+    engine.run("insert into open values (2, 'b'); insert into open values (3, 'c')")
+    assert [d["record"]["id"] for d in await boss.until(3)] == [1, 2, 3]
+
+
+async def test_many_rows_in_one_transaction_arrive_whole_and_in_order(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    alice, boss = await service.join(user(ALICE), "notes"), await service.join(SERVICE, "notes")
+    engine.run(f"insert into notes select n, case when n % 3 = 0 then '{ALICE}'::uuid end, 'x' from generate_series(1, 3000) n")
+    assert [d["record"]["id"] for d in await boss.until(3000)] == list(range(1, 3001))
+    assert [d["record"]["id"] for d in await alice.until(1000)] == list(range(3, 3001, 3))
+
+
+async def test_partitions_are_refused_for_now_so_that_a_leaf_does_not_bypass_its_root(engine: Engine, start: Start) -> None:
+    service = await start(
+        SCHEMA
+        + """
+        create table parted (id int, owner uuid, primary key (id)) partition by range (id);
+        create table leaf partition of parted for values from (0) to (100);
+        alter table parted enable row level security; create policy own on parted using (owner = auth.uid());
+        grant select on parted, leaf to authenticated, service_role; alter publication supabase_realtime add table parted;"""
+    )
+    everything = await service.join(user(ALICE), "*", verdicts=True)
+    engine.run(f"insert into parted values (1, '{BOB}')")
+    await everything.until(1)
+    assert everything.data == []
+    assert [v["reason"] for v in everything.verdicts] == ["unsupported_relation"]
