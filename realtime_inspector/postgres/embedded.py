@@ -97,15 +97,15 @@ class EmbeddedPostgres:
             raise
 
     async def stop(self) -> None:
-        """End Postgres within 4 seconds and remove what is temporary; harmless when it does not run."""
+        """End Postgres, within 4 seconds, and remove what is temporary; harmless when it does not run."""
         for number, seconds in ENDINGS:
             if self.process is not None and self.process.poll() is None:
                 self.process.send_signal(number)
                 await self._ended(time.monotonic() + seconds)
         self.process = None
         if self._lease is not None:
-            self._lease.release()
-            self._lease = None
+            lease, self._lease = self._lease, None
+            await asyncio.to_thread(lease.release)
 
     async def wait(self) -> int:
         """Return Postgres' exit status when it has ended, for whatever reason; 0 when it does not run."""
