@@ -94,7 +94,13 @@ def verdict_frame(
 def _timestamp(microseconds: int) -> str:
     """Upstream's form: milliseconds, UTC, 'Z'. The Python client refuses null."""
     seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:03}Z"
+    return f"{_second(seconds)}.{rest // 1000:03}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    """Changes come in the order of their commits, so the last few seconds are asked for again and again."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 @lru_cache(maxsize=1024)
