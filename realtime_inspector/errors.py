@@ -7,7 +7,7 @@ RealtimeError
     AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
     MalformedFrame, UnsupportedVersion
     SourceError
-        StreamEnded, SlotLost
+        StreamEnded, SlotInUse, SlotLost
     DatabaseUnavailable
     SetupError
 """
@@ -168,6 +168,13 @@ class SourceError(RealtimeError):
 
 class StreamEnded(SourceError):
     """Postgres ended the replication stream"""
+
+
+class SlotInUse(SourceError):
+    """Another process reads the replication slot"""
+
+    code = "ReplicationSlotBeingUsed"
+    hint = "Stop the other process, or give this one a slot of its own in RTI_SLOT."
 
 
 class SlotLost(SourceError):
