@@ -47,6 +47,7 @@ class Gathered:
 
 def plan(transactions: Iterable[Transaction], index: Index[Outlet]) -> list[Work]:
     """What there is to do, by relation as the stream described it; relations that nobody asked for are left out."""
+    index.change_over()
     works: dict[int, Work] = {}
     unnamed: set[int] = set()
     for transaction in transactions:

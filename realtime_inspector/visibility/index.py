@@ -65,6 +65,7 @@ class Index(Generic[Outlet]):
         self._audiences: dict[AudienceKey, Audience[Outlet]] = {}
         self._by_outlet: dict[tuple[Outlet, str], Audience[Outlet]] = {}
         self._buckets: dict[tuple[str, str], _Bucket[Outlet]] = {}
+        self._successors: dict[tuple[Outlet, str], AudienceKey] = {}
 
     def __len__(self) -> int:
         return len(self._by_outlet)
@@ -72,20 +73,31 @@ class Index(Generic[Outlet]):
     def subscribe(
         self, outlet: Outlet, topic: str, serializer: str, identity: Identity, authorized: Authorized, verdicts: bool
     ) -> None:
-        """Adds an outlet's channel, in place of what this outlet had under the topic before."""
-        self.unsubscribe(outlet, topic)
-        if not authorized.subscriptions:
-            return
+        """Adds an outlet's channel. One that has the topic already changes over between two batches, so that it misses nothing."""
         key = AudienceKey(topic, serializer, identity, authorized.subscriptions, verdicts)
-        audience = self._audiences.get(key)
-        if audience is None:
-            audience = self._audiences[key] = Audience(key)
-            self._place(audience)
-        audience.joining[outlet] = authorized.since
-        self._by_outlet[outlet, topic] = audience
+        if not authorized.subscriptions:
+            self.unsubscribe(outlet, topic)
+        elif (outlet, topic) in self._by_outlet:
+            self._successors[outlet, topic] = key
+        else:
+            self._enter(outlet, key).joining[outlet] = authorized.since
+
+    def change_over(self) -> None:
+        """Between two batches: channels that were given a new identity or other subscriptions take them up."""
+        successors, self._successors = self._successors, {}
+        for (outlet, topic), key in successors.items():
+            previous = self._by_outlet[outlet, topic]
+            since = previous.joining.get(outlet)
+            self.unsubscribe(outlet, topic)
+            audience = self._enter(outlet, key)
+            if since is None:
+                audience.members.add(outlet)
+            else:
+                audience.joining[outlet] = since
 
     def unsubscribe(self, outlet: Outlet, topic: str) -> None:
         """Removes an outlet's channel; unknown ones are fine."""
+        self._successors.pop((outlet, topic), None)
         audience = self._by_outlet.pop((outlet, topic), None)
         if audience is None:
             return
@@ -114,6 +126,14 @@ class Index(Generic[Outlet]):
                 for column, by_value in bucket.by_value.items():
                     found.update(dict.fromkeys(_by_value(changes, column, by_value)))
         return found
+
+    def _enter(self, outlet: Outlet, key: AudienceKey) -> Audience[Outlet]:
+        audience = self._audiences.get(key)
+        if audience is None:
+            audience = self._audiences[key] = Audience(key)
+            self._place(audience)
+        self._by_outlet[outlet, key.topic] = audience
+        return audience
 
     def _place(self, audience: Audience[Outlet]) -> None:
         for table, subscriptions in _by_table(audience.key.subscriptions).items():

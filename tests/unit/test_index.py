@@ -105,12 +105,36 @@ def test_a_socket_becomes_a_member_when_commits_pass_its_check() -> None:
 def test_subscribing_again_replaces_and_leaving_forgets() -> None:
     index = subscribed(socket=by_owner("alice"))
     index.subscribe("socket", "room", "2.0.0", BOB, Authorized((by_owner("bob"),)), False)
+    assert reached(index, change(("1", "alice"))) == {"socket"}
+    index.change_over()
     assert reached(index, change(("1", "alice"))) == set()
     assert reached(index, change(("1", "bob"))) == {"socket"}
     index.unsubscribe("socket", "room")
     index.unsubscribe("socket", "room")
     assert len(index) == 0
     assert not index.names(TWEETS)
+
+
+def test_a_channel_that_changes_over_misses_nothing_and_gets_nothing_from_before_it_joined() -> None:
+    index: Index[str] = Index()
+    for outlet, since in (("member", 0), ("joining", 50)):
+        index.subscribe(outlet, "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), since=since), False)
+    (before,) = index.touched([change()])
+    before.settle(10)
+    for outlet in ("member", "joining"):
+        index.subscribe(outlet, "room", "2.0.0", BOB, Authorized((Subscription(binding()),), since=90), False)
+    assert before.members == {"member"}
+    index.change_over()
+    (after,) = index.touched([change()])
+    assert (after.key.identity, after.members, after.joining) == (BOB, {"member"}, {"joining": 50})
+
+
+def test_who_leaves_while_changing_over_is_gone() -> None:
+    index = subscribed(socket=by_owner("alice"))
+    index.subscribe("socket", "room", "2.0.0", BOB, Authorized((by_owner("bob"),)), False)
+    index.unsubscribe("socket", "room")
+    index.change_over()
+    assert len(index) == 0
 
 
 def test_events_are_wanted_by_name_or_all() -> None:
@@ -142,7 +166,8 @@ def test_the_index_reaches_everybody_whom_asking_each_would_reach(
         else:
             index.subscribe(outlet, "room", "2.0.0", ALICE, Authorized(tuple(subscriptions)), False)
             model[outlet] = tuple(subscriptions)
-    found = {outlet for audience in index.touched([change(("1", owner))]) for outlet in audience.joining}
+    index.change_over()
+    found = {outlet for audience in index.touched([change(("1", owner))]) for outlet in (*audience.members, *audience.joining)}
     must = {outlet for outlet, wanted in model.items() if any(_concerns(s, owner) for s in wanted)}
     assert must <= found
     assert len(index) == sum(1 for wanted in model.values() if wanted)
