@@ -17,6 +17,8 @@ from realtime_inspector.visibility.verdicts import decide
 
 LAGGING_BYTES = 262_144
 """Queued bytes from which on the river waits for a socket, for a moment, before it goes on."""
+TURN = 0.005
+"""Seconds of building frames after which the loop's other work has its turn."""
 PATIENCE = 0.05
 """Seconds that the river waits after a batch for lagging sockets; one that still lags is not waited for again."""
 
@@ -42,8 +44,13 @@ class Delivery:
         self._record_bytes = record_bytes
         self._lagging: set[Outlet] = set()
 
-    def hand_over(self, gathered: Sequence[Gathered], types: TypeCatalog) -> list[Outlet]:
-        """Queues everything that the evidence allows; nothing is awaited, so that a batch is handed over whole or not at all."""
+    async def hand_over(self, gathered: Sequence[Gathered], types: TypeCatalog) -> list[Outlet]:
+        """Builds everything that the evidence allows, then queues it without a pause: a batch goes whole or not at all.
+
+        While it builds, the loop has its turn now and then: who left meanwhile is no member any more when it is queued.
+        """
+        loop = asyncio.get_running_loop()
+        pause_at = loop.time() + TURN
         blocks: dict[Audience[Outlet], list[tuple[Position, bytes]]] = {}
         for each in gathered:
             rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self._event_ids, self._record_bytes)
@@ -51,6 +58,9 @@ class Delivery:
                 frames = self._frames(each, audience, rendering)
                 if frames:
                     blocks.setdefault(audience, []).extend(frames)
+                if loop.time() > pause_at:
+                    await asyncio.sleep(0)
+                    pause_at = loop.time() + TURN
         reached: dict[Outlet, None] = {}
         for audience, frames in blocks.items():
             if len(gathered) > 1:

@@ -162,5 +162,5 @@ class Pipeline:
                 self._fault = error.text
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, LAST_RETRY)
-        outlets = self._delivery.hand_over(gathered, self._catalog.types)
+        outlets = await self._delivery.hand_over(gathered, self._catalog.types)
         await self._delivery.pace(outlets)
