@@ -136,8 +136,6 @@ class Reason(StrEnum):
     NO_KEY = "no_key"
     OLD_ROW_UNKNOWN = "old_row_unknown"
     UNSUPPORTED_RELATION = "unsupported_relation"
-    TOO_LARGE = "too_large"
-    SLOW_CONSUMER = "slow_consumer"
 
 
 @dataclass(frozen=True, slots=True)

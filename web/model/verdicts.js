@@ -33,8 +33,6 @@ const SHORT = {
   no_key: "no primary key",
   old_row_unknown: "old row unknown",
   unsupported_relation: "this kind of table is not supported",
-  too_large: "larger than the limit",
-  slow_consumer: "the connection read too slowly",
 };
 
 /** @param {string} reason */
@@ -54,8 +52,6 @@ const LONG = {
   no_key: (_, table) => `${table} has no primary key, so the row cannot be looked up again.`,
   old_row_unknown: () => "The row is gone and its old values were not in the stream, so the policies could not be checked on it.",
   unsupported_relation: (_, table) => `${table} is a kind of table that is not supported yet.`,
-  too_large: () => "The row is larger than the limit of the service.",
-  slow_consumer: () => "The connection did not read fast enough.",
 };
 
 /** One sentence: the cause. */
