@@ -211,8 +211,15 @@ class ReplicationStream:
     def _take(self, data: memoryview) -> None:
         if data[0] == _DATA:
             (lsn,) = _read_lsn(data, 9)
-            self._received = max(self._received, lsn)
-            self._assemble(bytes(data[_DATA_HEAD:]))
+            if lsn > self._received:
+                self._received = lsn
+            payload = bytes(data[_DATA_HEAD:])
+            self._collected += len(payload)
+            piece = self._assembler.receive(decode(payload))
+            if piece is not None:
+                self._enqueue(piece)
+            elif self._collected >= PIECE_BYTES:
+                self._enqueue(self._assembler.cut())
         elif data[0] == _KEEPALIVE:
             lsn, _, wants_reply = _read_keepalive(data)
             self._received = max(self._received, lsn)
@@ -221,13 +228,7 @@ class ReplicationStream:
         else:
             raise MalformedMessage(f"unknown kind of replication message {data[0]:#04x}")
 
-    def _assemble(self, payload: bytes) -> None:
-        self._collected += len(payload)
-        piece = self._assembler.receive(decode(payload))
-        if piece is None:
-            if self._collected < PIECE_BYTES:
-                return
-            piece = self._assembler.cut()
+    def _enqueue(self, piece: Transaction | None) -> None:
         size, self._collected = self._collected + PIECE_OVERHEAD, 0
         if piece is not None:
             self._queue.append((piece, size))
