@@ -3,7 +3,7 @@
 import pytest
 
 from realtime_inspector.errors import InvalidInput
-from realtime_inspector.settings import Settings, load_settings
+from realtime_inspector.settings import OTHER_VARIABLES, Settings, load_settings
 
 
 def test_defaults_bind_to_this_machine_only() -> None:
@@ -21,7 +21,7 @@ def test_lists_are_separated_by_commas() -> None:
 
 
 def test_other_variables_are_left_alone() -> None:
-    assert load_settings({"PATH": "/bin", "RTI_CHROMIUM": "/usr/bin/chromium"}) == Settings()
+    assert load_settings({"PATH": "/bin", **dict.fromkeys(OTHER_VARIABLES, "shop.env")}) == Settings()
 
 
 @pytest.mark.parametrize(
