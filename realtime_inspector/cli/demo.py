@@ -45,7 +45,8 @@ def command(host: str, port: int, data_dir: Path | None, no_activity: bool, read
 
     async def work(stop: asyncio.Event) -> None:
         async with EmbeddedPostgres(data_dir) as postgres:
-            settings = await _prepare(postgres, data_dir, {"host": host, "port": port})
+            quiet = {} if ready_json or "RTI_LOG_LEVEL" in os.environ else {"log_level": "warning"}
+            settings = await _prepare(postgres, data_dir, {"host": host, "port": port, **quiet})
 
             def ready(url: str, _port: int) -> None:
                 told = _readiness(settings, postgres, url)

@@ -96,11 +96,12 @@ async def follow(channel: Channel, mint: Callable[[], str]) -> AsyncGenerator[Jo
 @asynccontextmanager
 async def _connected(channel: Channel, token: str) -> AsyncIterator[ClientConnection]:
     headers = {"x-api-key": token}  # not in the address, which may be logged on the way
-    async with connect(_address(channel.url), additional_headers=headers, max_size=LARGEST, close_timeout=1) as socket:
+    async with connect(socket_address(channel.url), additional_headers=headers, max_size=LARGEST, close_timeout=1) as socket:
         yield socket
 
 
-def _address(url: str) -> str:
+def socket_address(url: str) -> str:
+    """Where the WebSocket of the service at `url` is: http://host:port, or ws://host/realtime/v1 as official clients are told."""
     parts = urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     path = parts.path.rstrip("/") or "/socket"
