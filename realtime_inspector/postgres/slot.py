@@ -6,7 +6,8 @@ from typing import LiteralString
 import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import DiagnosticField, PGresult
+from psycopg.pq import DiagnosticField
+from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 from realtime_inspector.errors import (
@@ -25,8 +26,6 @@ from realtime_inspector.postgres.sql import quote_identifier
 Connection = AsyncConnection[TupleRow]
 
 CREATION_SECONDS = 10
-KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
-"""A dead network is noticed in about 30 seconds, by the kernel: Postgres alone would let the slot's next reader wait longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,12 @@ async def connect(url: str) -> Connection:
             options=f"{theirs or ''} {ours}",
             connect_timeout=10,
             application_name="realtime_inspector stream",
-            **KEEPALIVE,
+            # A dead network is noticed in about 30 seconds; until Postgres notices too, nobody else can have the slot.
+            keepalives=1,
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=30_000,
         )
     except (psycopg.Error, OSError) as error:
         raise DatabaseUnavailable(f"The replication connection failed: {_said(error)}") from error
