@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Final, Literal
 
+import msgspec
+
 
 class Operation(StrEnum):
     """What a change did to its row; the spelling is the one of the Realtime protocol."""
@@ -36,8 +38,7 @@ Row = tuple[Value, ...]
 """One row's values in the order of its relation's columns."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, order=True):
     """Where a change stands: the LSN of its commit and its index in the transaction, from 0.
 
     The LSN alone is not a key: rows of one COPY share it, and a COMMIT shares it with the next BEGIN.
@@ -68,8 +69,7 @@ class Relation:
     columns: tuple[Column, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One row change. `new` is None for DELETE; `old` holds what the replica identity wrote, else None.
 
     `old_is_full`: `old` has every column (REPLICA IDENTITY FULL); otherwise only its key columns are meaningful
@@ -136,6 +136,7 @@ class Reason(StrEnum):
     NO_KEY = "no_key"
     OLD_ROW_UNKNOWN = "old_row_unknown"
     UNSUPPORTED_RELATION = "unsupported_relation"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """Hands decided changes to the sockets: one joined block of frames per audience and batch, in commit order."""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+import structlog
 
 from realtime_inspector.model import Position, Reason
 from realtime_inspector.pipeline.evidence import Gathered
@@ -12,9 +15,10 @@ from realtime_inspector.ports import Outlet
 from realtime_inspector.protocol.frames import system
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
-from realtime_inspector.visibility.index import Audience, Index
+from realtime_inspector.visibility.index import Audience, AudienceKey
 from realtime_inspector.visibility.verdicts import decide
 
+log = structlog.get_logger(__name__)
 LAGGING_BYTES = 262_144
 """Queued bytes from which on the river waits for a socket, for a moment, before it goes on."""
 TURN = 0.005
@@ -55,7 +59,7 @@ class Delivery:
         for each in gathered:
             rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self._event_ids, self._record_bytes)
             for audience in each.work.audiences:
-                frames = self._frames(each, audience, rendering)
+                frames = self._frames_or_gap(each, audience, rendering)
                 if frames:
                     blocks.setdefault(audience, []).extend(frames)
                 if loop.time() > pause_at:
@@ -68,15 +72,13 @@ class Delivery:
             reached.update(dict.fromkeys(_send(audience, frames)))
         return list(reached)
 
-    def announce_gap(self, index: Index[Outlet], reason: str) -> None:
-        """Tells every subscriber that changes were lost, before anything newer.
+    def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str) -> None:
+        """Tells subscribers that changes were lost, before anything newer.
 
         Status ok: the Python client answers an error by joining again, for ever.
         """
-        gap = {"gap": {"reason": reason, "from": None, "to": None}}
-        for audience in index.audiences():
-            key = audience.key
-            frame = system(Serializer(key.serializer), key.topic, "resume", "ok", f"gap: {reason}", more=gap)
+        for audience in audiences:
+            frame = _gap(audience.key, reason)
             for outlet in (*audience.members, *audience.joining):
                 outlet.send(frame)
 
@@ -92,6 +94,15 @@ class Delivery:
             wait.cancel()
         self._lagging.update(outlet for outlet in full if outlet.queued_bytes > LAGGING_BYTES)
 
+    def _frames_or_gap(self, each: Gathered, audience: Audience[Outlet], rendering: Rendering) -> list[tuple[Position, bytes]]:
+        """A fault of ours about one audience costs that audience these changes, says so, and costs nobody else anything."""
+        try:
+            return self._frames(each, audience, rendering)
+        except Exception:
+            self.tally.count(Reason.INTERNAL_ERROR, len(each.work.changes))
+            log.exception("decision_failed", error_id=secrets.token_hex(4), table=each.work.relation.name)
+            return [(each.work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR))]
+
     def _frames(self, each: Gathered, audience: Audience[Outlet], rendering: Rendering) -> list[tuple[Position, bytes]]:
         key = audience.key
         evidence = each.evidence
@@ -106,6 +117,11 @@ class Delivery:
         self.tally.count(Reason.DELIVERED, delivered * sockets)
         self.tally.count(evidence.usual_reason(key.identity), (len(evidence.changes) - delivered) * sockets)
         return frames
+
+
+def _gap(key: AudienceKey, reason: str) -> bytes:
+    gap = {"gap": {"reason": reason, "from": None, "to": None}}
+    return system(Serializer(key.serializer), key.topic, "resume", "ok", f"gap: {reason}", more=gap)
 
 
 def _send(audience: Audience[Outlet], frames: Sequence[tuple[Position, bytes]]) -> list[Outlet]:

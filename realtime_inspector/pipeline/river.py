@@ -12,9 +12,9 @@ from time import monotonic, time
 import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, SetupError, SlotLost, SourceError
-from realtime_inspector.model import Binding, Identity, Transaction
+from realtime_inspector.model import Binding, Identity, Reason, Transaction
 from realtime_inspector.pipeline.delivery import Delivery, Tally
-from realtime_inspector.pipeline.evidence import Gatherer, plan
+from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
 from realtime_inspector.pipeline.rendering import EventIds
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.authorizer import Authorizer
@@ -27,6 +27,8 @@ from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
+FAULTS = 3
+"""After so many faults of ours over the same batch its subscribers are told of a gap, and the stream goes on."""
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 """Seconds between attempts after a fault; doubled each time."""
 
@@ -114,7 +116,7 @@ class Pipeline:
             except SlotLost as error:
                 log.error("slot_lost", reason=error.text)
                 self._fault = error.text
-                self._delivery.announce_gap(self._index, "slot_lost")
+                self._delivery.announce_gap(self._index.audiences(), "slot_lost")
             except (SourceError, DatabaseUnavailable) as error:
                 log.warning("stream_interrupted", reason=error.text, retry_seconds=retry)
                 self._fault = error.text
@@ -152,15 +154,25 @@ class Pipeline:
         if not works:
             return
         xids = [transaction.xid for transaction in batch if transaction.changes]
-        retry = FIRST_RETRY
-        while True:
+        gathered = await self._gather(works, xids)
+        if gathered is None:
+            self._delivery.announce_gap({a: None for work in works for a in work.audiences}, Reason.INTERNAL_ERROR)
+            return
+        outlets = await self._delivery.hand_over(gathered, self._catalog.types)
+        await self._delivery.pace(outlets)
+
+    async def _gather(self, works: Sequence[Work], xids: Sequence[int]) -> list[Gathered] | None:
+        """Waits for the database as long as it takes; None when the fault is ours and trying again does not help."""
+        retry, faults = FIRST_RETRY, 0
+        while faults < FAULTS:
             try:
-                gathered = await self._gatherer.gather(works, xids)
-                break
+                return await self._gatherer.gather(works, xids)
             except DatabaseUnavailable as error:
                 log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
                 self._fault = error.text
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, LAST_RETRY)
-        outlets = await self._delivery.hand_over(gathered, self._catalog.types)
-        await self._delivery.pace(outlets)
+            except Exception:
+                faults += 1
+                log.exception("batch_failed", error_id=secrets.token_hex(4), tables=[work.relation.name for work in works])
+            await asyncio.sleep(retry)
+            retry = min(retry * 2, LAST_RETRY)
+        return None

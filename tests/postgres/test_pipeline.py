@@ -1,8 +1,12 @@
 """The whole river on a real Postgres, from a commit to the bytes queued for each subscriber."""
 
+from typing import Any
+
 import psycopg
 import pytest
 
+from realtime_inspector.pipeline.rendering import Rendering
+from realtime_inspector.visibility.index import AudienceKey
 from tests.postgres.conftest import Engine
 from tests.postgres.river import ANON, SERVICE, Start, start, user
 
@@ -248,3 +252,24 @@ async def test_partitions_are_refused_for_now_so_that_a_leaf_does_not_bypass_its
     await everything.until(1)
     assert everything.data == []
     assert [v["reason"] for v in everything.verdicts] == ["unsupported_relation"]
+
+
+async def test_a_fault_of_ours_costs_one_audience_a_gap_and_the_others_nothing(
+    engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault is planted: rendering fails for everybody but the service role."""
+    genuine = Rendering.frames
+
+    def faulty(self: Rendering, key: AudienceKey, *others: Any) -> list[bytes]:
+        if key.identity != SERVICE:
+            raise ZeroDivisionError
+        return genuine(self, key, *others)
+
+    monkeypatch.setattr(Rendering, "frames", faulty)
+    service = await start(SCHEMA)
+    anon, boss = await service.join(ANON, "open"), await service.join(SERVICE, "open")
+    engine.run("insert into open values (1, 'a')")
+    await boss.until(1)
+    await anon.until(1)
+    assert [payload["gap"]["reason"] for payload in anon.received] == ["internal_error"]
+    assert [d["record"]["id"] for d in boss.data] == [1]
