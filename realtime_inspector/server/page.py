@@ -14,7 +14,8 @@ import realtime_inspector
 HEADERS: Final = (
     (
         b"content-security-policy",
-        b"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+        b"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
+        b"require-trusted-types-for 'script'; trusted-types 'none'",  # nothing may become markup, whoever wrote it
     ),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),

@@ -17,10 +17,13 @@ export const paused = computed(() => pausedFrom.value !== Infinity);
 /** The newest number that had been listed when the list stopped following. */
 const seenUntil = signal(Infinity);
 
-/** How many rows are listed: while paused, those of before. */
+/** How many rows there are to list now: while paused, those of before. */
+const countRows = () => (paused.value ? view.place(pausedFrom.value) : view.length);
+
+/** The same as it was drawn last. */
 export const listedRows = computed(() => {
   revision.value;
-  return paused.value ? view.place(pausedFrom.value) : view.length;
+  return countRows();
 });
 
 /** How many rows came since the list stopped following. */
@@ -72,7 +75,7 @@ export function select(/** @type {import("./message.js").Message | null} */ mess
 
 /** Opens the message `by` rows further, counted from the open one or from the end. */
 export function selectStep(by) {
-  const last = listedRows.value - 1;
+  const last = countRows() - 1;
   if (last < 0) return;
   const here = selected.value ? view.place(selected.value.seq) : last + (by < 0 ? 1 : 0);
   const onRow = selected.value !== null && view.at(here) === selected.value;

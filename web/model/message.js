@@ -95,7 +95,8 @@ export function mergeKey(frame) {
 /** @type {Record<string, (frame: any, at: number, keyColumns: (schema: string, table: string) => string[]) => Message>} */
 const READERS = {
   postgres_changes(frame, at, keyColumns) {
-    const { data = {} } = frame.payload;
+    const { data } = frame.payload;
+    if (!isRow(data)) throw new TypeError("a change without data");
     const message = change(frame.topic, at, data);
     message.key = keyOf(data, keyColumns(message.schema, message.table));
     return message;
@@ -147,8 +148,23 @@ function change(topic, at, { type, schema, table, commit_timestamp: commit }) {
   return message;
 }
 
+/** Whether a value is an object with fields, as rows are. */
+export function isRow(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+/** The row in a change under a name, or one without columns where there is none. */
+export function rowIn(data, name) {
+  return isRow(data[name]) ? data[name] : {};
+}
+
+/** The columns that a change says to carry. @returns {{ name: string, type: string }[]} */
+export function columnsIn(data) {
+  return Array.isArray(data.columns) ? data.columns.filter(isRow) : [];
+}
+
 function keyOf(data, keys) {
-  const row = data.record ?? data.old_record ?? {};
+  const row = isRow(data.record) ? data.record : rowIn(data, "old_record");
   return keys
     .filter((name) => name in row)
     .map((name) => asText(row[name]))
@@ -201,13 +217,14 @@ export function summary(message, receipt, keys) {
 const SHOWN = 8;
 
 function changeParts(data, keys) {
-  const { record, old_record: old = {}, type } = data;
+  const record = isRow(data.record) ? data.record : null;
+  const old = rowIn(data, "old_record");
   if (!record)
     return entries(old)
       .filter(([name]) => !keys.includes(name))
       .map(([k, now]) => ({ k, now }));
   const rest = entries(record).filter(([name]) => !keys.includes(name));
-  if (type !== "UPDATE") return rest.map(([k, now]) => ({ k, now }));
+  if (data.type !== "UPDATE") return rest.map(([k, now]) => ({ k, now }));
   const changed = entries(record).filter(([name, now]) => name in old && asText(old[name]) !== asText(now));
   if (changed.length) return changed.map(([k, now]) => ({ k, was: old[k], now }));
   const known = rest.some(([name]) => name in old);

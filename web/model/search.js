@@ -1,5 +1,5 @@
 // The search language: words, "phrases", /patterns/, field:value and -not; every term must hold.
-import { asText, channelName, lagOf } from "./message.js";
+import { asText, channelName, lagOf, rowIn } from "./message.js";
 
 /**
  * @typedef {import("./message.js").Message} Message
@@ -132,8 +132,7 @@ function valueTest(side, column, value) {
   return (_, receipts) =>
     receipts.some((receipt) => {
       if (receipt.frame?.event !== "postgres_changes") return false;
-      const data = receipt.frame.payload.data ?? {};
-      const row = (side === "new" ? data.record : data.old_record) ?? {};
+      const row = rowIn(receipt.frame.payload.data, side === "new" ? "record" : "old_record");
       const name = Object.keys(row).find((key) => key.toLowerCase() === column);
       return name !== undefined && matches(asText(row[name]));
     });

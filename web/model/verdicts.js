@@ -33,11 +33,12 @@ const SHORT = {
   no_key: "no primary key",
   old_row_unknown: "old row unknown",
   unsupported_relation: "this kind of table is not supported",
+  internal_error: "a fault of the service",
 };
 
 /** @param {string} reason */
 export function shortReason(reason) {
-  return SHORT[reason] ?? reason;
+  return SHORT[reason] ?? String(reason);
 }
 
 /** @type {Record<string, (person: Person, table: string) => string>} */
@@ -52,11 +53,12 @@ const LONG = {
   no_key: (_, table) => `${table} has no primary key, so the row cannot be looked up again.`,
   old_row_unknown: () => "The row is gone and its old values were not in the stream, so the policies could not be checked on it.",
   unsupported_relation: (_, table) => `${table} is a kind of table that is not supported yet.`,
+  internal_error: () => "The service failed on this change; its log says how.",
 };
 
 /** One sentence: the cause. */
 export function longReason(reason, person, table) {
-  return (LONG[reason] ?? (() => reason))(person, table);
+  return (LONG[reason] ?? (() => String(reason)))(person, table);
 }
 
 /** What to do about it, where something can be done: SQL to paste. */

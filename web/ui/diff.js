@@ -1,7 +1,7 @@
 // Old and new row next to each other, column by column, with words where a value is not known.
 import { html, useState } from "../vendor/preact.js";
 import { channelOf } from "../model/channels.js";
-import { asText, channelName } from "../model/message.js";
+import { asText, channelName, columnsIn, rowIn } from "../model/message.js";
 import { tableOf } from "../model/session.js";
 import { Icon } from "./parts.js";
 
@@ -13,9 +13,10 @@ const OLD_VALUES = "Only the columns of the replica identity come with their old
 
 /** The lines of a change, by what can be said about them. */
 export function linesOf(data) {
-  const { record, old_record: old, columns = [], type } = data;
-  const before = old ?? {};
-  const after = record ?? {};
+  const { type } = data;
+  const before = rowIn(data, "old_record");
+  const after = rowIn(data, "record");
+  const columns = columnsIn(data);
   const names = [...new Set([...columns.map((column) => column.name), ...Object.keys(after), ...Object.keys(before)])];
   const types = Object.fromEntries(columns.map((column) => [column.name, column.type]));
   return names.map((name) => {
@@ -79,7 +80,7 @@ function shown(value) {
 function missing(message, data, role) {
   const table = tableOf(message.schema, message.table);
   if (!table) return [];
-  const came = new Set((data.columns ?? []).map((column) => column.name));
+  const came = new Set(columnsIn(data).map((column) => column.name));
   if (!came.size) return [];
   const plan = channelOf(channelName(message.topic));
   const selects = plan?.changes.some((one) => one.select.length > 0 && one.table === message.table) ?? false;

@@ -125,14 +125,13 @@ function SubscriptionForm({ one, onChange, onRemove }) {
   if (!options.some((option) => JSON.stringify(option) === value)) options.unshift([one.schema, one.table]);
   return html`<li class="su">
     <div class="su-row">
-      <label class="field su-table"><span class="vh">Table</span><select value=${value} onChange=${choose}>
+      <label class="field su-table"><select aria-label="Table" value=${value} onChange=${choose}>
         ${options.map(
           ([schema, name]) => html`<option key=${`${schema}.${name}`} value=${JSON.stringify([schema, name])}>
           ${name === "*" ? `every table in ${schema}` : schema === "public" ? name : `${schema}.${name}`}</option>`,
         )}
       </select></label>
-      <label class="field"><span class="vh">Event</span>
-        <select value=${one.event} onChange=${(event) => onChange({ event: event.currentTarget.value })}>
+      <label class="field"><select aria-label="Event" value=${one.event} onChange=${(event) => onChange({ event: event.currentTarget.value })}>
         ${EVENTS.map(([event, words]) => html`<option key=${event} value=${event}>${words}</option>`)}
       </select></label>
       <${Button} icon="i-close" label="Remove this subscription" onClick=${onRemove} />
@@ -164,23 +163,19 @@ function Filter({ one, table, onChange }) {
   const [column, operator, value] = parts ? parts.slice(1) : ["", "eq", ""];
   const build = (next) => onChange({ filter: next.column ? `${next.column}=${next.operator}.${next.value}` : "" });
   if (!simple) {
-    return html`<label class="field"><span class="vh">Filter</span>
-      <input type="text" value=${one.filter} placeholder="Filter, such as id=eq.1" spellcheck=${false}
+    return html`<label class="field"><input aria-label="Filter" type="text" value=${one.filter} placeholder="Filter, such as id=eq.1" spellcheck=${false}
       onInput=${(event) => onChange({ filter: event.currentTarget.value })} /></label>`;
   }
   return html`<div class="su-row su-filter">
-    <label class="field"><span class="vh">Filter on column</span>
-      <select value=${column} onChange=${(event) => build({ column: event.currentTarget.value, operator, value })}>
+    <label class="field"><select aria-label="Filter on column" value=${column} onChange=${(event) => build({ column: event.currentTarget.value, operator, value })}>
       <option value="">no filter</option>
       ${table.columns.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}
     </select></label>
     ${
       column &&
-      html`<label class="field"><span class="vh">Operator</span>
-      <select value=${operator} onChange=${(event) => build({ column, operator: event.currentTarget.value, value })}>
+      html`<label class="field"><select aria-label="Operator" value=${operator} onChange=${(event) => build({ column, operator: event.currentTarget.value, value })}>
       ${OPERATORS.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
-      <label class="field"><span class="vh">Value</span>
-        <input type="text" value=${value} placeholder=${operator === "in" ? "(a,b)" : "value"} spellcheck=${false}
+      <label class="field"><input aria-label="Value" type="text" value=${value} placeholder=${operator === "in" ? "(a,b)" : "value"} spellcheck=${false}
         onInput=${(event) => build({ column, operator, value: event.currentTarget.value })} /></label>`
     }
   </div>`;

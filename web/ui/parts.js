@@ -43,7 +43,7 @@ export function Button({ icon = "", label = "", cls = "", keys = "", children = 
   const named = label ? { "aria-label": label, title: keys ? `${label} (${keys})` : label } : {};
   const kind = icon && !children ? "btn--icon" : "";
   return html`<button type="button" class=${`btn ${kind} ${cls}`} ...${named} ...${rest}>
-    ${icon && html`<${Icon} name=${icon} />`}${children}${keys && children && html`<kbd>${keys}</kbd>`}
+    ${icon && html`<${Icon} name=${icon} />`}${children}${keys && children && html`<kbd aria-hidden="true">${keys}</kbd>`}
   </button>`;
 }
 

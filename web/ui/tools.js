@@ -82,7 +82,7 @@ function Search() {
       onKeyDown=${escape}
     />
     <span id="search-problem" class="search-bad" role="status">${wrong}</span>
-    ${!query.value && html`<kbd>/</kbd>`}
+    ${!query.value && html`<kbd aria-hidden="true">/</kbd>`}
   </label>`;
 }
 
@@ -141,13 +141,13 @@ export function Foot() {
 function Tail() {
   if (newer.value > 0) {
     return html`<button class="newer" type="button" onClick=${follow}>
-      <${Icon} name="i-down" /><span>${paused.value ? "Paused, " : ""}${count(newer.value)} newer</span><kbd>End</kbd>
+      <${Icon} name="i-down" /><span>${paused.value ? "Paused, " : ""}${count(newer.value)} newer</span><kbd aria-hidden="true">End</kbd>
     </button>`;
   }
   if (paused.value) return html`<span class="tail tail--off">Paused</span>`;
   if (trouble.value?.kind === "unreachable") return html`<span class="tail tail--off">Not following</span>`;
   if (!following.value)
-    return html`<button class="tail tail--off" type="button" onClick=${follow}>Not following<kbd>End</kbd>
+    return html`<button class="tail tail--off" type="button" onClick=${follow}>Not following<kbd aria-hidden="true">End</kbd>
     </button>`;
-  return html`<span class="tail"><i class="dot"></i>Following<kbd>End</kbd></span>`;
+  return html`<span class="tail"><i class="dot"></i>Following<kbd aria-hidden="true">End</kbd></span>`;
 }

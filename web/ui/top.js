@@ -107,10 +107,16 @@ function Lag() {
   if (Number.isNaN(p50)) return null;
   const doubt = skewed ? "; some are negative, so the two clocks differ" : "";
   const title = `Commit to this page, median and 95th percentile of the last 48 s${doubt}`;
-  return html`<span class="vital wide" title=${title}><span class="u">lag</span><b>${ms(p50)}</b>
-    <span class="u">/ ${ms(p95)} ms${skewed ? " incl. clock skew" : ""}</span></span>`;
+  return html`<span class="vital wide" title=${title}><span class="u">lag</span><b>${inUnit(p50, p95)}</b>
+    <span class="u">/ ${inUnit(p95, p95)} ${unit(p95)}${skewed ? " incl. clock skew" : ""}</span></span>`;
 }
 
-function ms(value) {
-  return String(Math.round(value)).replace("-", "−");
+const SLOW_MS = 10_000;
+
+function unit(highest) {
+  return highest < SLOW_MS ? "ms" : "s";
+}
+
+function inUnit(value, highest) {
+  return String(Math.round(highest < SLOW_MS ? value : value / 1000)).replace("-", "−");
 }

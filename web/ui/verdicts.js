@@ -3,6 +3,7 @@ import { html, useMemo } from "../vendor/preact.js";
 import { tab } from "../model/choice.js";
 import { now } from "../model/clock.js";
 import { counts, ring } from "../model/feed.js";
+import { columnsIn } from "../model/message.js";
 import { identityOf } from "../model/identities.js";
 import { compared } from "../model/lens.js";
 import { longReason, remedy } from "../model/verdicts.js";
@@ -55,7 +56,7 @@ function Cause({ one, receipt, message }) {
 /** How many of the table's columns came, where not all did. */
 function columnsOf(message, data) {
   const table = tableOf(message.schema, message.table);
-  const came = new Set((data?.columns ?? []).map((column) => column.name));
+  const came = new Set(columnsIn(data).map((column) => column.name));
   const without = table?.columns.filter((column) => !came.has(column.name)).map((column) => column.name) ?? [];
   if (!table || !came.size || !without.length) return "";
   return `${came.size} of ${table.columns.length} columns; without ${without.join(", ")}.`;
