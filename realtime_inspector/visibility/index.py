@@ -171,7 +171,7 @@ def _names(subscription: Subscription, schema: str, table: str) -> bool:
 
 
 def _bucket_keys(relation: Relation) -> tuple[tuple[str, str], ...]:
-    return (relation.schema, relation.name), (relation.schema, ANY), (ANY, ANY)
+    return (relation.schema, relation.name), (relation.schema, ANY), (ANY, relation.name), (ANY, ANY)
 
 
 def _by_table(subscriptions: Iterable[Subscription]) -> dict[tuple[str, str], list[Subscription]]:

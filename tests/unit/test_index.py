@@ -55,6 +55,8 @@ def subscribed(**subscriptions: Subscription) -> Index[str]:
         (binding(), True),
         (binding("*"), True),
         (binding("*", schema="*"), True),
+        (binding(schema="*"), True),
+        (binding("notes", schema="*"), False),
         (binding("notes"), False),
         (binding("*", schema="private"), False),
         (binding(schema="private"), False),
