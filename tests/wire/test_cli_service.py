@@ -24,7 +24,16 @@ from websockets.sync.client import connect
 
 PROGRAM = (sys.executable, "-m", "realtime_inspector")
 PATIENCE = 30.0
-STOPS_WITHIN = 5.0
+STUBBORN = """
+import asyncio
+from realtime_inspector.cli.running import run
+
+async def work(stop):
+    print('begun', flush=True)
+    await asyncio.Event().wait()
+
+run(work, grace={grace})
+"""
 
 
 class Running:
@@ -65,9 +74,9 @@ class Running:
         pytest.fail(f"it ended before it said {words!r}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Its exit status after the signal, which must come within the promised time."""
+        """Its exit status after the signal."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=STOPS_WITHIN)
+        return self.process.wait(timeout=PATIENCE)
 
     @staticmethod
     def rest(lines: "queue.Queue[str | None]") -> list[str]:
@@ -85,7 +94,7 @@ def running(*arguments: str | Path, **variables: str) -> Iterator[Running]:
         if command.process.poll() is None:
             command.process.terminate()
             try:
-                command.process.wait(timeout=STOPS_WITHIN)
+                command.process.wait(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 command.process.kill()
         command.process.wait()
@@ -225,6 +234,19 @@ def test_the_demo_greets_people_and_moves() -> None:
             while connection.execute(moved).fetchone() == (0,):
                 deadline.wait(0.05)
         assert command.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(("grace", "signals"), [(0.0, 1), (3600.0, 2)])
+def test_work_that_does_not_end_is_cancelled_in_time_or_by_a_second_signal(grace: float, signals: int) -> None:
+    program = [sys.executable, "-c", STUBBORN.format(grace=grace)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            threading.Event().wait(0.2)
+        assert process.communicate(timeout=PATIENCE) == ("", "")
+        assert process.returncode == 0
 
 
 def free_port() -> int:
