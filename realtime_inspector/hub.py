@@ -161,16 +161,13 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def serve(self, link: Link, serializer: Serializer, apikey: str, token: Token, peer: str) -> None:
-        """Serves one socket until it is gone. `apikey`, `token`: the handshake's, as text and verified."""
+        """Takes a socket in, and serves it until it is gone. `apikey`, `token`: the handshake's, as text and verified."""
         self._numbers += 1
         name = f"{self._process}-{self._numbers}"
         session = Session(serializer, apikey, token, name=name, limits=self._limits)
         socket = self._sockets[name] = Socket(name, link, serializer, session, token, peer, time.time())
         self._note_impersonation(socket, token)
-        try:
-            await link.run(lambda data: self._receive(socket, data))
-        finally:
-            self._forget(socket)
+        await link.run(lambda data: self._receive(socket, data), lambda: self._forget(socket))
 
     def connections(self) -> Iterator[dict[str, object]]:
         """Every live socket as an admin may see it; times in seconds since 1970."""

@@ -1,10 +1,11 @@
 """A live WebSocket as an Outlet: queues ready frames, writes once per loop tick, and closes a peer that does not read."""
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from realtime_inspector.server.outbox import Outbox
 
@@ -26,6 +27,16 @@ _PING: Final = b"\x89\x00"
 Receive = Callable[[str | bytes], None]
 
 
+class Handshaken(Protocol):
+    """The protocol of an accepted WebSocket, as its Connection uses it."""
+
+    def detach(self) -> None:
+        """The application may return while the socket lives on; the Connection has it now."""
+
+    def close_frame(self, code: int, reason: str) -> bytes:
+        """The frame that closes; empty when one was sent already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wire:
     """What all connections of a server share: their outbox, how much and how long a peer may leave unread, whom to tell."""
@@ -39,8 +50,8 @@ class Wire:
 class Connection:
     """The two queues between one socket's transport and the application. Rules:
 
-    - `send` only queues; the outbox flushes each connection once per loop tick, in one write.
-    - While the transport is above its high-water mark nothing more is written to it: what comes is kept as a backlog.
+    - `send` only queues; the outbox flushes each connection once per loop tick, in one piece.
+    - What the kernel does not take of a piece waits in the transport; while something is there, the rest is kept as a backlog.
     - Backlog and transport together are bounded in bytes, and in seconds without progress. Who exceeds it is closed: a
       stream with a hole in it is worse than a reconnect.
     - Nothing follows a close frame. A peer that does not take it within GRACE_SECONDS is cut off.
@@ -48,21 +59,22 @@ class Connection:
     """
 
     __slots__ = (
-        *("_backlog", "_blocked", "_close_frame", "_ending_at", "_farewell", "_held", "_inbox", "_kept", "_loop", "_lost"),
-        *("_paused", "_pings", "_progress_at", "_receive", "_received_at", "_remaining", "_served", "_transport", "_waiters"),
-        *("_wire", "pending"),
+        *("pending", "_blocked", "_settling", "_write_now", "_transport"),  # first: all that a delivery touches, close together
+        *("_backlog", "_ending_at", "_farewell", "_gone", "_held", "_inbox", "_kept", "_loop", "_lost", "_paused", "_pings"),
+        *("_progress_at", "_protocol", "_receive", "_received_at", "_remaining", "_served", "_waiters", "_wire"),
     )
 
-    def __init__(self, transport: asyncio.Transport, wire: Wire, close_frame: Callable[[int, str], bytes]) -> None:
-        """`close_frame` makes the closing frame and tells the protocol's state about it; empty when one was sent already."""
+    def __init__(self, transport: asyncio.Transport, wire: Wire, protocol: Handshaken) -> None:
+        transport.set_write_buffer_limits(high=0)  # it is blocked exactly while something waits in it
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        self._write_now = _direct(transport)
+        self._protocol = protocol
         self._wire = wire
-        self._close_frame = close_frame
         self.pending: bytes | None = b""
         self._backlog: list[bytes] = []
         self._kept = 0
-        self._blocked = False
+        self._blocked = self._settling = self._gone = False
         self._remaining = 0
         self._progress_at = self._received_at = self._loop.time()
         self._pings = 0
@@ -72,7 +84,7 @@ class Connection:
         self._served = 0
         self._held = self._paused = False
         self._receive: Receive | None = None
-        self._lost: asyncio.Future[None] | None = None
+        self._lost: Callable[[], None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
     # What the application uses.
@@ -87,21 +99,22 @@ class Connection:
         return len(self.pending or b"") + self._kept + self._transport.get_write_buffer_size()
 
     async def drained(self) -> None:
-        """Returns when the transport takes more, or when the socket is closed."""
+        """Returns when the kernel has taken everything, or when the socket is closed."""
         if self.pending is not None and (self._blocked or self.pending):
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
+            self._settling = True
             await waiter
 
-    async def run(self, receive: Receive) -> None:
-        """Hands each message to `receive`, in order, until the connection is gone."""
-        if self._transport.is_closing():
+    async def run(self, receive: Receive, lost: Callable[[], None]) -> None:
+        """Returns at once: from now on each message goes to `receive`, in order, and in the end `lost` is called."""
+        if self._gone:
+            lost()
             return
-        self._lost = self._loop.create_future()
-        self._receive = receive
+        self._protocol.detach()
+        self._receive, self._lost = receive, lost
         self._wire.outbox.join(self)
         self._resume()
-        await self._lost
 
     def hold(self, held: bool) -> None:
         """While held, no further message is handed over and the peer has to wait."""
@@ -112,6 +125,7 @@ class Connection:
         """Closes after what is queued was written; later sends are ignored."""
         if self.pending is not None:
             self._farewell = (code, reason)
+            self._settling = True
             self._ending_at = self._loop.time() + self._wire.queue_seconds
             self.flush()
             self.pending = None
@@ -124,15 +138,17 @@ class Connection:
     # What the outbox calls.
 
     def flush(self) -> None:
-        """Writes what is queued, and then the close frame if one is due; keeps it while the transport is full."""
+        """Writes what is queued, and then the close frame if one is due; keeps it while the kernel takes no more."""
         frames = self.pending
         if frames:
             self.pending = b""
             if self._blocked:
                 self._keep(frames)
-            else:
+            elif self._write_now is None:
                 self._transport.write(frames)
-        if (self._waiters or self._farewell is not None) and not self._blocked:
+            else:
+                self._write_directly(frames)
+        if self._settling and not self._blocked:
             self._settle()
 
     def sweep(self, now: float) -> None:
@@ -152,14 +168,14 @@ class Connection:
     # What the protocol calls.
 
     def blocked(self) -> None:
-        """The transport is above its high-water mark."""
+        """Something waits in the transport."""
         self._blocked = True
         self._remaining = self._transport.get_write_buffer_size()
         self._progress_at = self._loop.time()
         self._keep(b"")
 
     def unblocked(self) -> None:
-        """The transport is below its low-water mark."""
+        """The transport is empty again."""
         self._blocked = False
         backlog, self._backlog, self._kept = self._backlog, [], 0
         self._transport.write(b"".join(backlog))
@@ -199,10 +215,12 @@ class Connection:
 
     def lost(self) -> None:
         """The transport is gone."""
+        self._gone = True
         self._stop()
         self._wire.outbox.leave(self)
-        if self._lost is not None and not self._lost.done():
-            self._lost.set_result(None)
+        self._receive = None
+        if self._lost is not None:
+            self._lost()
 
     def shutdown(self) -> None:
         """The server stops: says so at once and does not wait for what a slow peer has not read."""
@@ -214,8 +232,17 @@ class Connection:
 
     # Inside.
 
+    def _write_directly(self, frames: bytes) -> None:
+        assert self._write_now is not None
+        try:
+            sent = self._write_now(frames)
+        except OSError:  # it would block; or it is broken, which the transport will find out and report
+            sent = 0
+        if sent < len(frames):
+            self._transport.write(frames[sent:])
+
     def _keep(self, frames: bytes) -> None:
-        """Adds to the backlog of a full transport and closes the peer when there is too much of it."""
+        """Adds to the backlog and closes the peer when there is too much of it."""
         self._backlog.append(frames)
         self._kept += len(frames)
         if self._kept + self._remaining > self._wire.queue_bytes:
@@ -223,6 +250,7 @@ class Connection:
 
     def _settle(self) -> None:
         """Everything queued was taken: who waited for that goes on, and the close frame follows if one is due."""
+        self._settling = False
         if self._farewell is not None:
             self._write_close(*self._farewell)
         waiters, self._waiters = self._waiters, []
@@ -245,7 +273,7 @@ class Connection:
     def _write_close(self, code: int, reason: str) -> None:
         """What is still queued is dropped: either there is nothing, or the peer does not read it."""
         self._stop()
-        self._transport.write(self._close_frame(code, reason))
+        self._transport.write(self._protocol.close_frame(code, reason))
         self._pause(False)  # the peer's own close frame is still to come
 
     def _stop(self) -> None:
@@ -269,3 +297,14 @@ class Connection:
         if paused != self._paused and not self._transport.is_closing():
             self._paused = paused
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
+
+
+def _direct(transport: asyncio.Transport) -> Callable[[bytes], int] | None:
+    """The socket's own send, which saves a tenth of a delivery; None where the transport has to see every byte.
+
+    That is so with TLS, and with uvloop. asyncio hides the socket in a wrapper whose `send` is gone since Python 3.11.
+    """
+    raw = getattr(transport.get_extra_info("socket"), "_sock", None)
+    if transport.get_extra_info("sslcontext") is not None or not isinstance(raw, socket.socket):
+        return None
+    return raw.send

@@ -30,8 +30,11 @@ class Member(Protocol):
 class Link(Member, Outlet, Protocol):
     """A connection as the application sees it."""
 
-    async def run(self, receive: Callable[[str | bytes], None]) -> None:
-        """Hands each message to `receive`, in order, until the connection is gone."""
+    async def run(self, receive: Callable[[str | bytes], None], lost: Callable[[], None]) -> None:
+        """Each message goes to `receive`, in order, until the connection is gone; then `lost` is called, once.
+
+        May return before that: then the connection lives on without its caller.
+        """
 
     def hold(self, held: bool) -> None:
         """While held, no further message is handed over."""
@@ -75,7 +78,7 @@ class Outbox:
                 dirty.append(member)
             member.pending = after
             if full:
-                self._write(member)
+                self._flush_early(member)
 
     def join(self, member: Member) -> None:
         """From now on the member is swept once per second."""
@@ -90,17 +93,28 @@ class Outbox:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         for member in dirty:
-            self._write(member)
+            try:
+                member.flush()
+            except Exception:
+                self._drop(member)
 
-    def _write(self, member: Member) -> None:
+    def _flush_early(self, member: Member) -> None:
         try:
             member.flush()
-        except Exception:  # one broken transport must not keep the others from being written
-            _log.exception("connection_not_written")
-            member.abort()
+        except Exception:
+            self._drop(member)
 
     def _sweep(self) -> None:
         now = self._loop.time()
         for member in list(self._members):
-            member.sweep(now)
+            try:
+                member.sweep(now)
+            except Exception:
+                self._drop(member)
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep) if self._members else None
+
+    def _drop(self, member: Member) -> None:
+        """One broken connection must not keep the others from being served."""
+        _log.exception("connection_failed")
+        self._members.discard(member)
+        member.abort()

@@ -41,8 +41,8 @@ class Relay:
             self.flush()
             await self._emptied.wait()
 
-    async def run(self, receive: Callable[[str | bytes], None]) -> None:
-        """Hands each message to `receive`, in order, until the connection is gone."""
+    async def run(self, receive: Callable[[str | bytes], None], lost: Callable[[], None]) -> None:
+        """Hands each message to `receive`, in order, until the connection is gone; then calls `lost` and returns."""
         self._wire.outbox.join(self)
         work = [asyncio.create_task(job) for job in (self._read(receive), self._write(), self._until_aborted())]
         try:
@@ -51,6 +51,7 @@ class Relay:
             self.pending = None
             self._emptied.set()
             self._wire.outbox.leave(self)
+            lost()
             for job in work:
                 job.cancel()
             await asyncio.gather(*work, return_exceptions=True)

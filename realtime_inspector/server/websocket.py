@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, cast
 
 from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
@@ -42,26 +43,52 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._wire = wire
         self._connection: Connection | None = None
-        self._failed = False
+        self._detached = self._failed = False
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self._connection = Connection(self.transport, self._wire, self._close_frame)
+            self._connection = Connection(self.transport, self._wire, self)
             cast(dict[str, object], self.scope["extensions"])[EXTENSION] = self._connection
 
+    async def run_asgi(self) -> None:
+        """As uvicorn's, but when the Connection was detached the socket outlives the application's call.
+
+        So nothing of the call has to stay in memory: neither its frames, nor the request.
+        """
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except Exception:
+            self.logger.exception("websocket_application_failed")
+            self.send_500_response()
+        if not self._detached:
+            self.transport.close()
+
+    def detach(self) -> None:
+        """The application may return while the socket lives on."""
+        self._detached = True
+        self.stop_keepalive()
+        del self.scope, self.request, self.response, self.queue, self.writable
+
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        if self._detached:
+            self.connections.discard(self)
+        else:
+            super().connection_lost(exc)
         if self._connection is not None:
             self._connection.lost()
 
     def pause_writing(self) -> None:
-        super().pause_writing()
+        if not self._detached:
+            super().pause_writing()
         if self._connection is not None:
             self._connection.blocked()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
+        if not self._detached:
+            super().resume_writing()
         if self._connection is not None:
             self._connection.unblocked()
 
@@ -130,7 +157,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.conn.fail(code, reason)
             self.handle_parser_exception()
 
-    def _close_frame(self, code: int, reason: str) -> bytes:
+    def close_frame(self, code: int, reason: str) -> bytes:
+        """The frame that closes; empty when one was sent already."""
         if self.close_sent or self.transport.is_closing():
             return b""
         self.close_sent = True

@@ -1,0 +1,132 @@
+"""What the benches of changes share: the sample application on a private Postgres, its users, and the reference that polls it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from bench.load import Process
+from realtime_inspector.identity.tokens import sign
+from realtime_inspector.model import Identity
+from realtime_inspector.postgres import sample
+from realtime_inspector.postgres.embedded import EmbeddedPostgres
+from realtime_inspector.postgres.setup import Options, prepare
+from realtime_inspector.settings import Settings, load_settings
+
+FOREVER = 4_102_444_800
+TABLES = {"tweets": "(user_id, content) values (%s, %s)", "countries": "(name) values (concat(%s::text, %s::text))"}
+"""With the policy that everybody sees their own rows; and without row-level security. What an INSERT says of owner and text."""
+REFERENCE = "polling, a transaction per subscriber"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The superuser's URL, and how the service is set up for it."""
+
+    url: str
+    settings: Settings
+
+    def run(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        """One statement as the superuser, in a transaction of its own."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+@asynccontextmanager
+async def sample_database() -> AsyncIterator[Database]:
+    """A fresh one, gone at the end; as everywhere in embedded clusters that do not last, without fsync."""
+    async with EmbeddedPostgres() as postgres:
+        prepared = await prepare(postgres.url, Options(supabase_roles=True))
+        await sample.install(postgres.url)
+        yield Database(postgres.url, load_settings(prepared.env, {"log_level": "error"}))
+
+
+@contextmanager
+def service(database: Database) -> Iterator[Process]:
+    """`realtime-inspector serve` in a process of its own, until the block ends."""
+    fields = {name: getattr(database.settings, name) for name in database.settings.__struct_fields__}
+    variables = {f"RTI_{name.upper()}": value if isinstance(value, str) else _text(value) for name, value in fields.items()}
+    command = [sys.executable, "-m", "realtime_inspector", "serve", "--port", "0", "--ready-json"]
+    child = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        told = json.loads(child.stdout.readline())
+        yield Process(child.pid, int(told["url"].rpartition(":")[2]))
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def user(number: int) -> str:
+    """The id of a user of the benches."""
+    return str(UUID(int=number + 1))
+
+
+def identity(number: int) -> Identity:
+    """A user as Postgres sees them."""
+    claims = {"aud": "authenticated", "email": f"u{number}@example.com", "role": "authenticated", "sub": user(number)}
+    return Identity("authenticated", json.dumps(claims))
+
+
+def token(number: int, secret: str) -> str:
+    """A user's token."""
+    return sign(json.loads(identity(number).claims) | {"exp": FOREVER}, secret)
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """By the scheduler's own account; each process has one thread, as Postgres' backends have."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids) / 1e9
+
+
+class Polling:
+    """The reference: asks the slot what changed, then selects the rows as each subscriber, in a transaction each.
+
+    It neither builds messages nor writes to sockets.
+    """
+
+    SLOT = "bench_polling"
+
+    def __init__(self, database: Database, table: str) -> None:
+        self._slot = psycopg.connect(database.url, autocommit=True)
+        self._slot.execute("select pg_create_logical_replication_slot(%s, 'test_decoding')", [self.SLOT])
+        self._rows = psycopg.connect(database.url, autocommit=True)
+        self._select = f"select to_json(t)::text from public.{table} as t where t.id = any (%s)".encode()
+        self._change = re.compile(rf"table public\.{table}: INSERT: id\[bigint\]:(\d+)").match
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What the backends have used."""
+        return cpu_seconds([self._slot.info.backend_pid, self._rows.info.backend_pid])
+
+    def poll(self) -> list[int]:
+        """The ids of the rows that were inserted since the last time."""
+        rows = self._slot.execute("select data from pg_logical_slot_get_changes(%s, null, null)", [self.SLOT])
+        return [int(found[1]) for (data,) in rows if (found := self._change(data))]
+
+    def rows(self, subscriber: Identity, keys: Sequence[int]) -> list[str]:
+        """Those of the rows that the subscriber sees, as JSON."""
+        with self._rows.transaction(force_rollback=True):
+            self._rows.execute(
+                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                [subscriber.role, subscriber.claims],
+            )
+            return [row for (row,) in self._rows.execute(self._select, [list(keys)])]
+
+    def close(self) -> None:
+        """The slot goes too, or it would keep the log."""
+        self._slot.execute("select pg_drop_replication_slot(%s)", [self.SLOT])
+        self._slot.close()
+        self._rows.close()
