@@ -1,7 +1,7 @@
 // Prints the tweets that the key's owner may see, as they change, and the broadcasts of the channel "demo".
 //   npm install @supabase/supabase-js ws      (ws only for Node below 22)
 //   RTI_URL=http://127.0.0.1:4000 RTI_KEY=… node watch.mjs
-// RTI_KEY is a token: of an account, or the anon key. `realtime-inspector token` makes one; the demo prints how.
+// RTI_KEY is a token: of an account, or the anon key. `realtime-inspector token` makes one.
 import { createClient } from "@supabase/supabase-js";
 
 const url = process.env.RTI_URL ?? "http://127.0.0.1:4000";

@@ -16,10 +16,21 @@ def _list(_context: click.Context, _parameter: click.Parameter, value: str | Non
 
 @click.command("init")
 @click.option(
-    "--database-url", required=True, envvar="DATABASE_URL", metavar="URL", help="A superuser's or owner's address of it."
+    "--database-url",
+    required=True,
+    envvar="DATABASE_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Its address as a superuser or the provider's administrator.",
 )
 @click.option(
-    "--env-file", required=True, type=options.FILE, envvar="RTI_ENV_FILE", metavar="FILE", help="Where the settings go."
+    "--env-file",
+    required=True,
+    type=options.FILE,
+    envvar="RTI_ENV_FILE",
+    show_envvar=True,
+    metavar="FILE",
+    help="Where the settings go.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
 @click.option(

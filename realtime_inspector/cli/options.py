@@ -17,7 +17,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 env_file: Final = click.option(
-    "--env-file", type=FILE, envvar="RTI_ENV_FILE", metavar="FILE", help="Settings as NAME=value lines, as init writes them."
+    "--env-file",
+    type=FILE,
+    envvar="RTI_ENV_FILE",
+    show_envvar=True,
+    metavar="FILE",
+    help="Settings as NAME=value lines, as init writes them.",
 )
 config: Final = click.option("--config", type=FILE, metavar="TOML", help="Settings as a TOML file; the env file goes before it.")
 ready_json: Final = click.option(
