@@ -12,6 +12,7 @@ import psycopg
 
 from realtime_inspector.doctor.facts import Facts, Login, PathSchema, Publication, Server, Slot, Table, Wanted
 from realtime_inspector.doctor.logins import Role
+from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import Connection
 from realtime_inspector.settings import Settings
@@ -20,13 +21,19 @@ PATIENCE = 10.0  # seconds for a login, and for any one question
 
 
 async def collect(settings: Settings) -> Facts:
-    """The facts of the database that these settings name; never raises for what is wrong with it, but says so in the facts."""
-    async with _entered(settings.reader_url) as reader, _entered(settings.evaluator_url) as evaluator:
-        facts = Facts(
-            _wanted(settings), await _reader(reader, settings.reader_url), await _evaluator(evaluator, settings.evaluator_url)
-        )
-        connection = evaluator if isinstance(reader, str) else reader
-        return facts if isinstance(connection, str) else await _database(connection, facts, settings)
+    """The facts of the database that these settings name; that nobody can log in is one of them.
+
+    Raises DatabaseUnavailable when a question fails after that.
+    """
+    try:
+        async with _entered(settings.reader_url) as reader, _entered(settings.evaluator_url) as evaluator:
+            facts = Facts(
+                _wanted(settings), await _reader(reader, settings.reader_url), await _evaluator(evaluator, settings.evaluator_url)
+            )
+            connection = evaluator if isinstance(reader, str) else reader
+            return facts if isinstance(connection, str) else await _database(connection, facts, settings)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise DatabaseUnavailable(f"The database failed meanwhile: {error}", hint="Run doctor again.") from error
 
 
 async def read_roles(connection: Connection, names: Iterable[str]) -> dict[str, Role]:

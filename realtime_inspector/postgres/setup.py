@@ -111,8 +111,10 @@ async def prepare(admin_url: str, options: Options) -> Prepared:
         except CONFLICTS as error:
             conflict = str(error)
             await asyncio.sleep(random.uniform(0, 0.05 * attempt))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise DatabaseUnavailable(f"The database failed meanwhile: {error}", hint="Run init again.") from error
         finally:
-            await connection.close()
+            await connection.close(timeout=10)
     raise SetupError(f"Somebody else keeps changing the same roles: {conflict}", hint="Run init again.")
 
 
