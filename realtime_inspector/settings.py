@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 LISTS: Final = frozenset({"allowed_roles", "privileged_roles", "allowed_origins"})
-OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_SCREENSHOTS", "RTI_URL", "RTI_KEY"})
+OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_URL", "RTI_KEY"})
 """Variables with our prefix that are no settings of the service: they are for commands, programs, tests and examples."""
 
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -88,9 +87,3 @@ def inspector(page: Page, demo: Demo) -> Inspector:
     opened = Inspector(page, demo)
     opened.open()
     return opened
-
-
-@pytest.fixture
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for screenshots."""
-    return Path(os.environ.get("RTI_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))

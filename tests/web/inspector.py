@@ -58,8 +58,8 @@ class Inspector:
         dialog.get_by_label("Event", exact=True).select_option(label=event)
         dialog.get_by_role("button", name="Join", exact=True).click()
 
-    def become(self, who: str) -> None:
-        """Looks through the eyes of a user by name, or of 'anon' or 'service'."""
+    def choose(self, who: str) -> None:
+        """Fills in the dialog for a user by name, or for 'anon' or 'service'."""
         if not self.dialog.is_visible():
             self.page.keyboard.press("i")
         dialog = self.dialog
@@ -69,8 +69,12 @@ class Inspector:
             dialog.get_by_role("combobox").fill(who)
             dialog.get_by_role("option", name=f"{who}@example.com").click()
         dialog.get_by_label("Reason").fill(REASON)
-        dialog.get_by_role("button", name="View as").click()
-        expect(dialog).to_be_hidden()
+
+    def become(self, who: str) -> None:
+        """Looks through the eyes of a user by name, or of 'anon' or 'service'."""
+        self.choose(who)
+        self.dialog.get_by_role("button", name="View as").click()
+        expect(self.dialog).to_be_hidden()
 
     def watch(self, *names: str, channel: str = "room", table: str = "every table in public") -> None:
         """Joins and becomes everybody named, and waits until the subscriptions are live."""

@@ -84,6 +84,13 @@ def test_two_people_side_by_side_disagree_where_a_policy_says_so(inspector: Insp
     expect(inspector.detail.get_by_role("listitem").filter(has_text="bob")).to_contain_text("No row policy lets bob read it.")
 
 
+def test_comparing_with_one_view_asks_for_the_second(inspector: Inspector) -> None:
+    inspector.watch("alice")
+    inspector.page.get_by_role("button", name="Compare").click()
+    inspector.become("bob")
+    expect(inspector.page.get_by_label("Identities compared")).to_contain_text("bob")
+
+
 def test_one_view_of_a_compared_stream_shows_only_what_that_one_received(inspector: Inspector, database: Database) -> None:
     inspector.watch("alice", "bob")
     tweet(database, inspector, "alice", "hers alone again")

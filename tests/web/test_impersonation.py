@@ -96,6 +96,15 @@ def test_below_a_minute_the_view_can_be_extended(inspector: Inspector, database:
     expect(inspector.row("INSERT", "still here", "allowed")).to_have_count(1)
 
 
+def test_a_view_ends_by_itself_when_its_time_is_over(inspector: Inspector) -> None:
+    inspector.page.clock.install()
+    inspector.open()
+    inspector.watch("alice")
+    inspector.page.clock.fast_forward("15:30")
+    expect(inspector.lens).to_contain_text("yourself")
+    expect(inspector.row("alice’s view ended by itself at")).to_have_count(1)
+
+
 def test_views_and_channels_survive_a_reload(inspector: Inspector, database: psycopg.Connection[Any]) -> None:
     inspector.watch("alice")
     inspector.page.reload()

@@ -26,6 +26,7 @@ def test_a_view_can_be_opened_without_a_mouse(inspector: Inspector) -> None:
     inspector.dialog.get_by_role("combobox").focus()
     keyboard.press("Enter")
     expect(inspector.lens).to_contain_text("alice@example.com")
+    expect(inspector.row("system", "Subscribed")).to_have_count(1)
     keyboard.press("Shift+Escape")
     expect(inspector.lens).to_contain_text("yourself")
 

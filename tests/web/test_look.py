@@ -96,6 +96,29 @@ def test_the_panes_give_way_one_by_one(inspector: Inspector, width: int) -> None
     expect(page.get_by_role("complementary", name="Channels and identities")).to_be_hidden()
 
 
+def test_the_detail_can_be_made_wider_and_stays_so(inspector: Inspector) -> None:
+    page = inspector.page
+    inspector.watch("alice")
+    fill(page, 5)
+    inspector.row("made up 4").click()
+    divider = page.get_by_role("separator", name="Width of the detail")
+    divider.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    assert inspector.detail.bounding_box()["width"] == pytest.approx(512, abs=2)  # type: ignore[index]
+    divider.hover()
+    page.mouse.down()
+    page.mouse.move(900, 400)
+    page.mouse.up()
+    assert inspector.detail.bounding_box()["width"] == pytest.approx(540, abs=2)  # type: ignore[index]
+    page.reload()
+    expect(inspector.lens).to_contain_text("alice")
+    inspector.row("phx_join").click()
+    assert inspector.detail.bounding_box()["width"] == pytest.approx(540, abs=2)  # type: ignore[index]
+    page.get_by_role("separator", name="Width of the detail").dblclick()
+    assert inspector.detail.bounding_box()["width"] == pytest.approx(448, abs=2)  # type: ignore[index]
+
+
 def narrow(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
     assert page.evaluate(CUT_OFF) == []

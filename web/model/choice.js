@@ -33,6 +33,12 @@ export const newer = computed(() => {
   return from === Infinity ? 0 : view.length - view.place(from);
 });
 
+/** Moves when somebody else's receipt joined the open message, and not with every other message. */
+export const selectedRevision = computed(() => {
+  revision.value;
+  return selected.value?.revision ?? 0;
+});
+
 export const evictedSelection = computed(() => {
   revision.value;
   return selected.value !== null && selected.value.seq < ring.first;
@@ -84,7 +90,7 @@ export function selectStep(by) {
 }
 
 /**
- * @typedef {{ kind: "identity", preset?: "user" | "anon" } | { kind: "join", name?: string } | { kind: "claims", id: string }
+ * @typedef {{ kind: "identity", preset?: "user" | "anon", compare?: boolean } | { kind: "join", name?: string } | { kind: "claims", id: string }
  *   | { kind: "keys" } | { kind: "more" }} OpenDialog
  */
 export const dialog = signal(/** @type {OpenDialog | null} */ (null));

@@ -88,8 +88,16 @@ export function mergeKey(frame) {
   const { event, topic, payload } = frame;
   if (event === "postgres_changes") return payload.event_id === undefined ? "" : `change ${topic} ${payload.event_id}`;
   if (event === "system" && payload.verdict) return `change ${topic} ${payload.verdict.event_id}`;
-  if (event === "broadcast") return `broadcast ${topic} ${payload.event} ${frame.bytes ? frame.bytes.join() : frame.text}`;
-  return event === "presence_diff" ? `presence ${topic} ${frame.text}` : "";
+  if (event === "broadcast") return `broadcast ${topic} ${payload.event} ${digest(frame)}`;
+  return event === "presence_diff" ? `presence ${topic} ${digest(frame)}` : "";
+}
+
+/** Length and FNV-1a hash of what a frame carries: enough to tell the messages of a few seconds apart. */
+function digest({ text, bytes }) {
+  const length = bytes ? bytes.length : text.length;
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < length; i += 1) hash = Math.imul(hash ^ (bytes ? bytes[i] : text.charCodeAt(i)), 0x01000193);
+  return `${length} ${hash}`;
 }
 
 /** @type {Record<string, (frame: any, at: number, keyColumns: (schema: string, table: string) => string[]) => Message>} */
@@ -208,7 +216,7 @@ export function summary(message, receipt, keys) {
     case "presence":
       return presenceParts(message.op, payload);
     case "reply":
-      return [{ k: payload.status ?? "" }];
+      return [{ k: String(payload.status ?? "") }];
     default:
       return systemParts(message, receipt.frame);
   }
@@ -264,11 +272,11 @@ function systemParts(message, frame) {
     const reason = typeof response === "string" ? response : response?.reason;
     if (reason) return [{ k: "reason", now: reason }];
     return [
-      { k: payload.status ?? "", now: frame.answers || undefined },
+      { k: String(payload.status ?? ""), now: frame.answers || undefined },
       { k: "ref", now: frame.ref },
     ];
   }
-  if (payload.message !== undefined) return [{ k: payload.extension ?? "", now: payload.message }];
+  if (payload.message !== undefined) return [{ k: String(payload.extension ?? ""), now: payload.message }];
   return entries(payload)
     .slice(0, SHOWN)
     .map(([k, now]) => ({ k, now }));

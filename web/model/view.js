@@ -123,7 +123,7 @@ export class View {
 
   /** Another identity's receipt joined a message: judge it again. `before` runs the change between the two. */
   change(message, before) {
-    const known = message.seq < this.judged;
+    const known = message.seq >= this.ring.first && message.seq < this.judged;
     if (known) this.remove(message);
     before();
     message.revision += 1;

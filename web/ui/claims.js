@@ -67,7 +67,7 @@ export function ClaimsEditor({ kind, user, role, text, checked, onText }) {
           onInput=${(event) => onText(event.currentTarget.value)} onKeyDown=${indent}></textarea>
       </div>
     </div>
-    <p class="presets"><span class="dim">Add</span>
+    <p class="presets"><span class="dim">Set</span>
       ${PRESETS[kind].map(
         ([words, more]) => html`<button key=${words} class="pill" type="button" onClick=${() => add(more)}>
       ${words}</button>`,

@@ -1,7 +1,7 @@
 // The right pane: one message, with a verdict sentence first, then what came, what changed, and how long it took.
 import { html } from "../vendor/preact.js";
-import { evictedSelection, select, selected, tab } from "../model/choice.js";
-import { revision, receiptsOf, shownReceipt } from "../model/feed.js";
+import { evictedSelection, select, selected, selectedRevision, tab } from "../model/choice.js";
+import { receiptsOf, shownReceipt } from "../model/feed.js";
 import { identities, identityOf } from "../model/identities.js";
 import { comparing } from "../model/lens.js";
 import { channelName, lagOf } from "../model/message.js";
@@ -17,7 +17,7 @@ const TAB_WORDS = { verdicts: "Verdicts", message: "Message", diff: "Diff", timi
 
 export function Detail() {
   const message = selected.value;
-  revision.value;
+  selectedRevision.value;
   identities.value;
   if (!message || message.kind === "gap") return null;
   const tabs = tabsOf(message);
@@ -134,8 +134,9 @@ function Sentence({ message, receipt }) {
 function Payload({ receipt }) {
   const { frame } = receipt;
   if (!frame) return null;
+  const size = frame.head ? frame.size : new TextEncoder().encode(frame.text).length;
   return html`<section class="sub">
-    <h3>Payload<span class="h3-r">${bytes(frame.size)} on the wire</span></h3>
+    <h3>Payload<span class="h3-r">${bytes(size)} on the wire</span></h3>
     ${
       frame.bytes
         ? html`<${Hex} data=${frame.bytes} />`

@@ -110,7 +110,7 @@ function rowsBetween(first, last, { lanes, pool, place }) {
 function Head({ lanes }) {
   const one = identityOf(viewed.value);
   identities.value;
-  return html`<div class="head" role="row">
+  return html`<div class="head" role="row" aria-rowindex="1">
     <span class="c-wire"></span>
     <span role="columnheader" class="c-time">Time</span>
     <span role="columnheader" class="c-kind"><span class="vh">Kind</span></span>
@@ -154,7 +154,8 @@ function scrolled(element, place, redraw) {
   place.top = element.scrollTop;
   const atEnd = place.top + place.height >= element.scrollHeight - 2;
   if (!atEnd) unfollow();
-  else if (!following.value && !paused.value && selected.value === null) follow();
+  else if (following.value) return;
+  else if (!paused.value && selected.value === null) follow();
   redraw();
 }
 

@@ -1,5 +1,5 @@
 // The smallest pieces: icons of the sprite, verdict marks, the shapes of identities, buttons, dialogs.
-import { html, useEffect, useRef } from "../vendor/preact.js";
+import { html, useLayoutEffect, useRef } from "../vendor/preact.js";
 
 export function Icon({ name, label = "", cls = "" }) {
   const named = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
@@ -50,7 +50,8 @@ export function Button({ icon = "", label = "", cls = "", keys = "", children = 
 /** A modal dialog; focus comes back to where it was when it closes. */
 export function Dialog({ title, onClose, cls = "", children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => {
+  // Before anything else happens: the next key already belongs to the dialog.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     const element = dialog.current;
     element?.showModal();

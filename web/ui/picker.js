@@ -4,6 +4,7 @@ import { ApiError, findUsers } from "../api.js";
 import { closeDialog, section } from "../model/choice.js";
 import { now } from "../model/clock.js";
 import { become, live, MOST } from "../model/identities.js";
+import { compared } from "../model/lens.js";
 import { recents } from "../model/recents.js";
 import { adminName, blame, config, token } from "../model/session.js";
 import { duration, hourMinute, shortId } from "../format.js";
@@ -19,11 +20,11 @@ const KINDS = [
 const TIMES = [60, 300, 900, 1800, 3600];
 const SHORTEST_REASON = 5;
 const REASON = "inspector.reason";
-const SHOWN = 5;
+const SHOWN = 4;
 
 /** @typedef {import("../api.js").User} User */
 
-export function IdentityDialog({ preset = "user" }) {
+export function IdentityDialog({ preset = "user", compare = false }) {
   const most = config.value?.impersonation_seconds ?? 900;
   const [kind, setKind] = useState(/** @type {import("../api.js").Ask["kind"]} */ (preset));
   const [user, setUser] = useState(/** @type {User | null} */ (null));
@@ -48,6 +49,7 @@ export function IdentityDialog({ preset = "user" }) {
       const chosen = { user: kind === "user" ? user : null, role: kind === "role" ? role : "" };
       await become({ kind, ...chosen, claims: checked.claims, reason: reason.trim(), seconds });
       batch(() => {
+        if (compare) compared.value = live().map((one) => one.id);
         closeDialog();
         section.value = "live";
       });

@@ -10,6 +10,7 @@ import { pulse } from "../model/vitals.js";
 import { rate } from "../format.js";
 import { ClaimsDialog } from "./claims.js";
 import { Detail } from "./detail.js";
+import { Divider } from "./divider.js";
 import { FirstRun, NoToken, Unpublished } from "./first.js";
 import { JoinDialog } from "./join.js";
 import { Left } from "./left.js";
@@ -57,7 +58,7 @@ function LivePanes() {
       onClick=${() => (drawer.value = false)}></button>`
     }
     <main class="centre" id="main" aria-label="Messages"><${Notices} /><${Tools} /><${Chips} /><${List} /><${Foot} /></main>
-    ${open && html`<${Detail} />`}
+    ${open && html`<${Divider} /><${Detail} />`}
   </div>`;
 }
 
@@ -66,7 +67,7 @@ function OpenDialog() {
   if (open === null) return null;
   switch (open.kind) {
     case "identity":
-      return html`<${IdentityDialog} key="identity" preset=${open.preset} />`;
+      return html`<${IdentityDialog} key="identity" preset=${open.preset} compare=${open.compare} />`;
     case "join":
       return html`<${JoinDialog} key=${`join ${open.name ?? ""}`} name=${open.name} />`;
     case "claims":

@@ -56,7 +56,7 @@ export function Tools() {
 export function startComparing() {
   const ids = live().map((one) => one.id);
   if (ids.length > 1) compared.value = ids;
-  else dialog.value = { kind: "identity" };
+  else dialog.value = { kind: "identity", compare: true };
 }
 
 function Search() {

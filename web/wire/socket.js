@@ -28,6 +28,8 @@ export class Socket {
     /** @type {WebSocket | null} */
     this.link = null;
     this.wanted = false;
+    /** The reference of the heartbeat that has not been answered yet. */
+    this.beatRef = /** @type {string | null} */ (null);
     this.timers = { retry: 0, beat: 0 };
   }
 
