@@ -92,16 +92,19 @@ class Gatherer:
         await self._evaluator.close()
         await self._catalog.close()
 
-    async def gather(self, works: Sequence[Work], xids: Sequence[int]) -> list[Gathered]:
-        """The evidence for each work. Raises DatabaseUnavailable; the batch can then be gathered again from the start."""
+    async def gather(self, works: Sequence[Work], xids: Sequence[int], *, patient: bool) -> list[Gathered]:
+        """The evidence for each work. Raises DatabaseUnavailable; the batch can then be gathered again from the start.
+
+        `patient`: see Evaluator.ask.
+        """
         for attempt in (1, 2, 3):
             try:
-                return await self._gather(works, xids, trusting=attempt < 3)
+                return await self._gather(works, xids, patient=patient, trusting=attempt < 3)
             except RelationMoved:
                 self._catalog.forget()
         raise AssertionError("the third attempt asks for no rows, so that nothing can have moved")
 
-    async def _gather(self, works: Sequence[Work], xids: Sequence[int], *, trusting: bool) -> list[Gathered]:
+    async def _gather(self, works: Sequence[Work], xids: Sequence[int], *, patient: bool, trusting: bool) -> list[Gathered]:
         shapes = [shape or _vanished(w.relation) for shape, w in zip(await self._shapes(works), works, strict=True)]
         keyed = [_keys(work, shape, trusting) for work, shape in zip(works, shapes, strict=True)]
         wanted = [Wanted(shape, keys.distinct) for shape, keys in zip(shapes, keyed, strict=True)]
@@ -111,7 +114,7 @@ class Gatherer:
                 Gathered(work, self._evidence(work, shape, keys, view, fetched), fetched)
                 for work, shape, keys, fetched in zip(works, shapes, keyed, view.relations, strict=True)
             ]
-            await self._see(gathered, view.snapshot)
+            await self._see(gathered, view.snapshot, patient)
         for each in gathered:
             await self._filter(each)
         return gathered
@@ -133,7 +136,7 @@ class Gatherer:
             deletes=self._deletes,
         )
 
-    async def _see(self, gathered: Sequence[Gathered], snapshot: str) -> None:
+    async def _see(self, gathered: Sequence[Gathered], snapshot: str, patient: bool) -> None:
         """Asks the evaluator everything about the batch at once and puts the answers into the evidence."""
         questions: list[Question] = []
         owners: list[tuple[Evidence, dict[Identity, list[Identity]], list[int] | None]] = []
@@ -143,7 +146,8 @@ class Gatherer:
                 owners.append((each.evidence, askers, numbers))
         if not questions:
             return
-        for (evidence, askers, numbers), answer in zip(owners, await self._evaluator.ask(snapshot, questions), strict=True):
+        answers = await self._evaluator.ask(snapshot, questions, patient=patient)
+        for (evidence, askers, numbers), answer in zip(owners, answers, strict=True):
             for asked, sight in answer.items():
                 found = sight if numbers is None else _renumbered(sight, numbers)
                 sights = evidence.sights if numbers is None else evidence.old_sights

@@ -29,6 +29,8 @@ from realtime_inspector.visibility.subscription import Authorized
 log = structlog.get_logger(__name__)
 FAULTS = 3
 """After so many faults of ours over the same batch its subscribers are told of a gap, and the stream goes on."""
+LOCK_SECONDS = 30.0
+"""So long a batch waits for what passes by itself, such as a lock; then those are withheld whose policies still meet it."""
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 """Seconds between attempts after a fault; doubled each time."""
 
@@ -163,10 +165,10 @@ class Pipeline:
 
     async def _gather(self, works: Sequence[Work], xids: Sequence[int]) -> list[Gathered] | None:
         """Waits for the database as long as it takes; None when the fault is ours and trying again does not help."""
-        retry, faults = FIRST_RETRY, 0
+        retry, faults, began = FIRST_RETRY, 0, monotonic()
         while faults < FAULTS:
             try:
-                return await self._gatherer.gather(works, xids)
+                return await self._gatherer.gather(works, xids, patient=monotonic() - began < LOCK_SECONDS)
             except DatabaseUnavailable as error:
                 log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
                 self._fault = error.text

@@ -28,11 +28,17 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 async def connect(
-    url: str, *, purpose: str, statement_timeout_ms: int, read_only: bool = True, more: Mapping[str, str] = NOTHING
+    url: str,
+    *,
+    purpose: str,
+    statement_timeout_ms: int,
+    read_only: bool = True,
+    prepared: bool = True,
+    more: Mapping[str, str] = NOTHING,
 ) -> Connection:
     """A connection whose application_name tells its purpose. `read_only`: every transaction is, unless it says otherwise.
 
-    `more`: further settings of the session.
+    `prepared`: statements are kept under a name in the session. `more`: further settings of the session.
     """
     settings = {
         **PINNED,
@@ -41,7 +47,13 @@ async def connect(
         "statement_timeout": str(statement_timeout_ms),
         "default_transaction_read_only": "on" if read_only else "off",
     }
-    return await asyncpg.connect(url, server_settings=settings, timeout=10)
+    return await asyncpg.connect(
+        url,
+        server_settings=settings,
+        timeout=10,
+        command_timeout=statement_timeout_ms / 1000 + 1.0,  # a network that is gone says nothing
+        statement_cache_size=100 if prepared else 0,
+    )
 
 
 async def open_pool(url: str, *, purpose: str, statement_timeout_ms: int, connections: int) -> Pool:

@@ -37,7 +37,7 @@ def by_ctid(shape: Shape) -> Function:
     return _function(
         "tid",
         "tid",
-        f"select array_agg(t.ctid) into _rti_seen from {_table(shape)} as t where t.ctid = any (_rti_some);",
+        f"select pg_catalog.array_agg(t.ctid) into _rti_seen from only {_table(shape)} as t where t.ctid = any (_rti_some);",
     )
 
 
@@ -54,9 +54,9 @@ def by_key(shape: Shape) -> Function:
     return _function(
         "text",
         "int",
-        "select array_agg(w.place::int - 1 + _rti_first) into _rti_seen "
-        "from (select u.key::json as key, u.place from unnest(_rti_some) with ordinality as u (key, place)) as w "
-        f"join {_table(shape)} as t on {' and '.join(parts)};",
+        "select pg_catalog.array_agg(w.place::int - 1 + _rti_first) into _rti_seen "
+        "from (select u.key::json as key, u.place from pg_catalog.unnest(_rti_some) with ordinality as u (key, place)) as w "
+        f"join only {_table(shape)} as t on {' and '.join(parts)};",
     )
 
 
@@ -69,9 +69,9 @@ def by_tuple(shape: Shape, expression: str) -> Function:
     return _function(
         "text",
         "int",
-        "select array_agg(_rti_row._rti_place::int - 1 + _rti_first) into _rti_seen "
-        "from unnest(_rti_some) with ordinality as _rti_row (_rti_literal, _rti_place), "
-        f"lateral unnest(array[_rti_row._rti_literal::{_table(shape)}]) as {alias} where {expression};",
+        "select pg_catalog.array_agg(_rti_row._rti_place::int - 1 + _rti_first) into _rti_seen "
+        "from pg_catalog.unnest(_rti_some) with ordinality as _rti_row (_rti_literal, _rti_place), "
+        f"lateral pg_catalog.unnest(array[_rti_row._rti_literal::{_table(shape)}]) as {alias} where {expression};",
     )
 
 
