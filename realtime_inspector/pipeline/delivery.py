@@ -104,15 +104,15 @@ class Delivery:
             return [(each.work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR))]
 
     def _frames(self, each: Gathered, audience: Audience[Outlet], rendering: Rendering) -> list[tuple[Position, bytes]]:
-        key = audience.key
-        evidence = each.evidence
-        access = evidence.access.get(key.identity.role)
+        key, evidence = audience.key, each.evidence
         frames: list[tuple[Position, bytes]] = []
         delivered = 0
-        for decision in decide(audience.concerning(each.work.relation), key.identity, evidence, explain=key.verdicts):
-            delivered += bool(decision.subscriptions)
-            position = evidence.changes[decision.number].position
-            frames += [(position, frame) for frame in rendering.frames(key, access, decision)]
+        if key.verdicts or not evidence.blind(key.identity):
+            access = evidence.access.get(key.identity.role)
+            for decision in decide(audience.concerning(each.work.relation), key.identity, evidence, explain=key.verdicts):
+                delivered += bool(decision.subscriptions)
+                position = evidence.changes[decision.number].position
+                frames += [(position, frame) for frame in rendering.frames(key, access, decision)]
         sockets = len(audience.members) + len(audience.joining)
         self.tally.count(Reason.DELIVERED, delivered * sockets)
         self.tally.count(evidence.usual_reason(key.identity), (len(evidence.changes) - delivered) * sockets)

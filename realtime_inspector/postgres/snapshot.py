@@ -10,17 +10,26 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import orjson
 import psycopg
-from psycopg import AsyncConnection
+from psycopg.pq.abc import PGresult
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import PINNED
+from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
 from realtime_inspector.postgres.sql import quote_identifier
 from realtime_inspector.visibility.facts import Access, Shape
 
 VISIBLE_WITHIN = 5.0
 """Seconds after which a commit that still is not visible counts as a fault (a synchronous standby may hold it back)."""
+PLANNER = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+"""Planning would take longer than the statements themselves; the one plan must then also do for a table that grows."""
+BEGIN = Statement("begin isolation level repeatable read read only")
+EXPORT = Statement("select pg_export_snapshot(), pg_current_snapshot()")
+OBSERVE = Statement("select null, pg_current_snapshot()")
+ROLLBACK = Statement("rollback")
+MOVED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.FeatureNotSupported)
 
 
 class RelationMoved(Exception):
@@ -56,7 +65,7 @@ NOTHING = FetchedRelation((), {})
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One snapshot: its exported id, who may read what in it (by relation oid, then role), and one result per Wanted."""
+    """One snapshot: its id if it is exported, who may read what in it (by relation oid, then role), one result per Wanted."""
 
     snapshot: str
     access: dict[int, dict[str, Access]]
@@ -69,87 +78,74 @@ class SnapshotReader:
     def __init__(self, url: str, statement_timeout_ms: int) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
-        self._connection: AsyncConnection[tuple[object, ...]] | None = None
+        self._trips: RoundTrips | None = None
 
     async def close(self) -> None:
         """Ends the connection; the next `open` makes a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        trips, self._trips = self._trips, None
+        if trips is not None:
+            trips.close()
 
     @asynccontextmanager
-    async def open(self, xids: Sequence[int], wanted: Sequence[Wanted], roles: Sequence[str]) -> AsyncIterator[View]:
-        """A snapshot in which every transaction of `xids` is visible; it can be imported until the block ends.
+    async def open(
+        self, xids: Sequence[int], wanted: Sequence[Wanted], roles: Sequence[str], *, shared: bool = True
+    ) -> AsyncIterator[View]:
+        """A snapshot in which every transaction of `xids` is visible, for as long as the block lasts.
 
-        Raises DatabaseUnavailable when the connection fails (a new one is made by the next call), RelationMoved when the
-        shapes have to be read again.
+        `shared`: it is exported at once; otherwise `share` can still do so, at the price of a round trip. Raises
+        DatabaseUnavailable when the connection fails (a new one is made by the next call), RelationMoved when the shapes have to
+        be read again.
         """
-        try:
-            view = await self._open(xids, wanted, roles)
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.FeatureNotSupported) as error:
-            await self.close()
-            raise RelationMoved(str(error)) from error
-        except (psycopg.Error, OSError) as error:
-            await self.close()
-            raise DatabaseUnavailable(f"the reader failed: {error}") from error
+        async with self._failing():
+            view = await self._open(xids, wanted, roles, EXPORT if shared else OBSERVE)
         try:
             yield view
         finally:
-            await self._end()
+            async with self._failing():
+                if self._trips is not None:
+                    self._trips.tell(ROLLBACK)
 
-    async def _open(self, xids: Sequence[int], wanted: Sequence[Wanted], roles: Sequence[str]) -> View:
-        connection = await self._connected()
+    async def share(self) -> str:
+        """Exports the open snapshot and returns its id. Raises DatabaseUnavailable."""
+        async with self._failing():
+            (exported,) = await (await self._connected()).ask(EXPORT)
+        return _text(exported.get_value(0, 0)) or ""
+
+    @asynccontextmanager
+    async def _failing(self) -> AsyncIterator[None]:
+        """Whatever fails, or is cancelled half-way, costs the connection."""
+        try:
+            yield
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, MOVED):
+                raise RelationMoved(str(error)) from error
+            if isinstance(error, (psycopg.Error, OSError)):
+                raise DatabaseUnavailable(f"the reader failed: {error}") from error
+            raise
+
+    async def _open(self, xids: Sequence[int], wanted: Sequence[Wanted], roles: Sequence[str], export: Statement) -> View:
+        trips = await self._connected()
         deadline = asyncio.get_running_loop().time() + VISIBLE_WITHIN
+        oids = [str(each.shape.oid) for each in wanted]
+        access = Statement(sql.load("access"), (text_array(oids), text_array(roles)))
+        rows = [_select(each) for each in wanted if each.keys]
         while True:
-            view = await self._read(connection, xids, wanted, roles)
-            if view is not None:
-                return view
-            await connection.execute("rollback")
+            _, exported, readable, *fetched = await trips.ask(BEGIN, export, access, *rows)
+            snapshot, visible = (_text(exported.get_value(0, column)) or "" for column in (0, 1))
+            if all(sees(visible, xid) for xid in xids):
+                results = iter(fetched)
+                return View(snapshot, _access(readable), [_fetched(next(results)) if each.keys else NOTHING for each in wanted])
+            trips.tell(ROLLBACK)
             if asyncio.get_running_loop().time() > deadline:
                 raise DatabaseUnavailable("a commit that was streamed did not become visible; is a synchronous standby missing?")
             await asyncio.sleep(0.001)
 
-    async def _read(
-        self,
-        connection: AsyncConnection[tuple[object, ...]],
-        xids: Sequence[int],
-        wanted: Sequence[Wanted],
-        roles: Sequence[str],
-    ) -> View | None:
-        """One round trip: everything is sent before the first answer is awaited. None while a commit is not yet visible."""
-        async with connection.pipeline():
-            await connection.execute("begin isolation level repeatable read read only")
-            exported = await connection.execute("select pg_export_snapshot(), pg_current_snapshot()::text")
-            access = await connection.execute(sql.load("access"), ([w.shape.oid for w in wanted], list(roles)))
-            fetched = [await connection.execute(*_select(w)) if w.keys else None for w in wanted]
-        snapshot, visible = await exported.fetchone() or ("", "")
-        if not all(sees(str(visible), xid) for xid in xids):
-            return None
-        return View(
-            snapshot=str(snapshot),
-            access=_access(await access.fetchall()),
-            relations=[NOTHING if cursor is None else _fetched(cursor) for cursor in fetched],
-        )
-
-    async def _connected(self) -> AsyncConnection[tuple[object, ...]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await AsyncConnection.connect(
-                self._url,
-                autocommit=True,
-                application_name="realtime_inspector reader",
-                client_encoding="UTF8",
-                options=_options({**PINNED, "statement_timeout": str(self._timeout), "default_transaction_read_only": "on"}),
-            )
-            self._connection.prepare_threshold = 1
-        return self._connection
-
-    async def _end(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            await self._connection.execute("rollback")
-        except (psycopg.Error, OSError):
-            await self.close()
+    async def _connected(self) -> RoundTrips:
+        if self._trips is None:
+            settings = {**PINNED, **PLANNER, "statement_timeout": str(self._timeout), "default_transaction_read_only": "on"}
+            self._trips = await RoundTrips.open(self._url, "reader", settings, prepares=True)
+        return self._trips
 
 
 def sees(snapshot: str, xid: int) -> bool:
@@ -162,30 +158,19 @@ def sees(snapshot: str, xid: int) -> bool:
     return full < int(xmin) or str(full) not in running.split(",")
 
 
-def _options(settings: dict[str, str]) -> str:
-    return " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
-
-
-def _select(wanted: Wanted) -> tuple[bytes, list[list[str]]]:
+def _select(wanted: Wanted) -> Statement:
     """Finds rows by key. The key's texts travel as text[]; an index is used because this login bypasses the policies."""
     shape = wanted.shape
     types = [column.type_sql for name in shape.key if (column := shape.column(name)) is not None]
-    arrays = ", ".join(f"%s::text[]::{_verbatim(type_sql)}[]" for type_sql in types)
+    arrays = ", ".join(f"${place}::text[]::{type_sql}[]" for place, type_sql in enumerate(types, 1))
     names = ", ".join(f"k{place}" for place in range(len(shape.key)))
-    join = " and ".join(f"t.{_verbatim(quote_identifier(name))} = k.k{place}" for place, name in enumerate(shape.key))
-    table = _verbatim(f"{quote_identifier(shape.schema)}.{quote_identifier(shape.name)}")
+    join = " and ".join(f"t.{quote_identifier(name)} = k.k{place}" for place, name in enumerate(shape.key))
+    table = f"{quote_identifier(shape.schema)}.{quote_identifier(shape.name)}"
     text = f"select k.place, t.ctid, t.* from unnest({arrays}) with ordinality as k ({names}, place) join {table} as t on {join}"
-    return text.encode(), [list(column) for column in zip(*wanted.keys, strict=True)]
+    return Statement(text, [text_array(column) for column in zip(*wanted.keys, strict=True)])
 
 
-def _verbatim(text: str) -> str:
-    """Text in which psycopg must not look for placeholders."""
-    return text.replace("%", "%%")
-
-
-def _fetched(cursor: psycopg.AsyncCursor[tuple[object, ...]]) -> FetchedRelation:
-    result = cursor.pgresult
-    assert result is not None
+def _fetched(result: PGresult) -> FetchedRelation:
     columns = range(2, result.nfields)
     rows = {}
     for row in range(result.ntuples):
@@ -205,11 +190,10 @@ def _ctid(text: bytes) -> tuple[int, int]:
     return int(block), int(offset)
 
 
-def _access(rows: Sequence[tuple[object, ...]]) -> dict[int, dict[str, Access]]:
+def _access(result: PGresult) -> dict[int, dict[str, Access]]:
     found: dict[int, dict[str, Access]] = {}
-    for oid, role, bypasses, checked, whole, columns, reads_claims in rows:
-        assert isinstance(oid, int)
-        assert isinstance(role, str)
-        readable = None if whole else frozenset(columns) if isinstance(columns, list) else frozenset()
-        found.setdefault(oid, {})[role] = Access(bool(bypasses), bool(checked), readable, bool(reads_claims))
+    for row in range(result.ntuples):
+        oid, role, bypasses, checked, columns, reads_claims = (result.get_value(row, column) or b"" for column in range(6))
+        readable = frozenset(orjson.loads(columns)) if columns else None
+        found.setdefault(int(oid), {})[role.decode()] = Access(bypasses == b"t", checked == b"t", readable, reads_claims == b"t")
     return found

@@ -30,11 +30,15 @@ class AudienceKey:
 
 @dataclass(eq=False, slots=True)
 class Audience(Generic[Outlet]):
-    """The sockets that share a key. `joining`: outlet -> LSN from which on its subscription counts."""
+    """The sockets that share a key. `joining`: outlet -> LSN from which on its subscription counts; `filtered`: by any filter."""
 
     key: AudienceKey
     members: set[Outlet] = field(default_factory=set)
     joining: dict[Outlet, int] = field(default_factory=dict)
+    filtered: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.filtered = any(subscription.conditions for subscription in self.key.subscriptions)
 
     def concerning(self, relation: Relation) -> list[Subscription]:
         """The subscriptions that name this relation, or everything."""
@@ -73,7 +77,7 @@ class Index(Generic[Outlet]):
     def subscribe(
         self, outlet: Outlet, topic: str, serializer: str, identity: Identity, authorized: Authorized, verdicts: bool
     ) -> None:
-        """Adds an outlet's channel. One that has the topic already changes over between two batches, so that it misses nothing."""
+        """Adds an outlet's channel. One that has the topic already changes over between two batches and misses nothing."""
         key = AudienceKey(topic, serializer, identity, authorized.subscriptions, verdicts)
         if not authorized.subscriptions:
             self.unsubscribe(outlet, topic)

@@ -40,6 +40,14 @@ class Decision:
     old_visible: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds for everybody of a role. `refused`: why nothing is delivered; `checked`: policies decide about each row."""
+
+    refused: Verdict | None
+    checked: bool
+
+
 DELIVERED = Verdict(Reason.DELIVERED)
 FILTERED = Verdict(Reason.FILTERED)
 GONE = Verdict(Reason.ROW_GONE)
@@ -67,27 +75,44 @@ class Evidence:
     satisfied: Mapping[tuple[str, Condition], frozenset[str] | None] = field(default_factory=dict)
     old_refused: Mapping[str, str] = field(default_factory=dict)
     deletes: Literal["checked", "keys"] = "checked"
-    _masks: dict[Condition, frozenset[int]] = field(default_factory=dict)
-    _columns: dict[str, dict[str | None, list[int]]] = field(default_factory=dict)
-    _everywhere: Sequence[int] | None = None
-    _of_row: list[list[int]] | None = None
+    _masks: dict[Condition, frozenset[int]] = field(default_factory=dict, init=False)
+    _columns: dict[str, dict[str | None, list[int]]] = field(default_factory=dict, init=False)
+    _everywhere: Sequence[int] | None = field(default=None, init=False)
+    _of_row: list[list[int]] | None = field(default=None, init=False)
+    _standings: dict[str, Standing] = field(default_factory=dict, init=False)
 
-    def unprivileged(self, role: str) -> str | None:
-        """Why the role may not be served from this relation at all, if so."""
+    def standing(self, role: str) -> Standing:
+        """What holds for everybody of this role."""
+        known = self._standings.get(role)
+        if known is None:
+            refused = self._refused(role)
+            known = self._standings[role] = Standing(refused, refused is None and self.access[role].checked)
+        return known
+
+    def _refused(self, role: str) -> Verdict | None:
+        if self.shape.refusal is not None:
+            return Verdict(Reason.UNSUPPORTED_RELATION, self.shape.refusal)
         access = self.access.get(role)
         if access is None:
-            return f"role {role} does not exist"
+            return Verdict(Reason.NO_PRIVILEGE, f"role {role} does not exist")
         if access.bypasses and role not in self.privileged:
-            return f"role {role} bypasses row-level security and is not among the privileged roles"
+            detail = f"role {role} bypasses row-level security and is not among the privileged roles"
+            return Verdict(Reason.NO_PRIVILEGE, detail)
         hidden = [name for name in self.shape.key if not access.reads(name)]
-        if hidden:
-            return f"role {role} has no SELECT on {', '.join(hidden)}"
-        return None
+        return Verdict(Reason.NO_PRIVILEGE, f"role {role} has no SELECT on {', '.join(hidden)}") if hidden else None
 
     def needs_check(self, role: str) -> bool:
         """Whether policies must be asked for this role."""
-        access = self.access.get(role)
-        return access is not None and access.checked and self.unprivileged(role) is None
+        return self.standing(role).checked
+
+    def blind(self, identity: Identity) -> bool:
+        """Whether it is certain at a glance that nothing is delivered to this identity."""
+        standing = self.standing(identity.role)
+        if standing.refused is not None:
+            return True
+        if not standing.checked or self.deletes == "keys":
+            return False
+        return identity not in self.sights and identity not in self.old_sights
 
     def mask(self, condition: Condition) -> frozenset[int]:
         """The numbers of the changes that satisfy a condition."""
@@ -162,11 +187,10 @@ class Evidence:
 
     def usual_reason(self, identity: Identity) -> Reason:
         """The reason that most of the changes which an identity did not receive have; for counting, not for explaining."""
-        if self.shape.refusal is not None:
-            return Reason.UNSUPPORTED_RELATION
-        if self.unprivileged(identity.role) is not None:
-            return Reason.NO_PRIVILEGE
-        if not self.needs_check(identity.role):
+        standing = self.standing(identity.role)
+        if standing.refused is not None:
+            return standing.refused.reason
+        if not standing.checked:
             return Reason.FILTERED
         return Reason.POLICY_RAISED if self.sights.get(identity, BLIND).raised else Reason.HIDDEN_BY_POLICY
 
@@ -197,13 +221,9 @@ def old_values(change: Change, key: Sequence[str], *, everything: bool) -> dict[
 
 def decide(subscriptions: Sequence[Subscription], identity: Identity, evidence: Evidence, *, explain: bool) -> Iterator[Decision]:
     """The decisions for one audience, in order; with `explain` also those that withhold, otherwise deliveries only."""
-    refusal = evidence.shape.refusal
-    if refusal is not None:
-        yield from _withheld(evidence, subscriptions, Verdict(Reason.UNSUPPORTED_RELATION, refusal), explain)
-        return
-    unprivileged = evidence.unprivileged(identity.role)
-    if unprivileged is not None:
-        yield from _withheld(evidence, subscriptions, Verdict(Reason.NO_PRIVILEGE, unprivileged), explain)
+    refused = evidence.standing(identity.role).refused
+    if refused is not None:
+        yield from _withheld(evidence, subscriptions, refused, explain)
         return
     verdicts = _Verdicts(evidence, identity)
     for number in range(len(evidence.changes)) if explain else verdicts.visible():
@@ -244,7 +264,7 @@ class _Verdicts:
     def __init__(self, evidence: Evidence, identity: Identity) -> None:
         self._evidence = evidence
         self._role = identity.role
-        self._checked = evidence.needs_check(identity.role)
+        self._checked = evidence.standing(identity.role).checked
         self._sight = evidence.sights.get(identity, BLIND)
         self._old_sight = evidence.old_sights.get(identity, BLIND)
         self._rows = frozenset(self._sight.rows)

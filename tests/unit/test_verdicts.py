@@ -217,3 +217,20 @@ def test_the_usual_reason_is_counted_for_who_asks_for_no_explanation() -> None:
     assert about.usual_reason(replace(USER, claims="{}")) is Reason.HIDDEN_BY_POLICY
     assert about.usual_reason(SERVICE) is Reason.FILTERED
     assert about.usual_reason(Identity("stranger", "{}")) is Reason.NO_PRIVILEGE
+
+
+@pytest.mark.parametrize("deletes", ["checked", "keys"])
+def test_who_is_blind_at_a_glance_is_delivered_nothing(deletes: str) -> None:
+    about = evidence(insert(0, "1", "a"), delete(1, ("2", "b")), sights={USER: Sight([0])}, deletes=deletes)
+    strangers = [replace(USER, claims="{}"), Identity("stranger", "{}")]
+    assert [about.blind(identity) for identity in (USER, SERVICE, ANON, *strangers)] == [
+        False,
+        False,
+        False,
+        deletes == "checked",
+        True,
+    ]
+    assert [delivered(about, identity) for identity in strangers if about.blind(identity)] == [[]] * (1 + (deletes == "checked"))
+    assert delivered(evidence(delete(0, ("2", "b")), old_sights={USER: Sight([0])}))
+    assert not evidence(delete(0, ("2", "b")), old_sights={USER: Sight([0])}).blind(USER)
+    assert replace(about, shape=replace(SHAPE, key=())).blind(SERVICE)

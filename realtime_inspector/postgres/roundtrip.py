@@ -1,0 +1,156 @@
+"""Several statements in one round trip over libpq; the answers are the texts of the types' output functions."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+import psycopg
+from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.pq.abc import PGresult
+from psycopg.rows import TupleRow
+
+TLS_BUFFERS: Final = 3
+"""Reads per wake-up with TLS: a record (16 kB) may wait inside of OpenSSL, where no socket tells of it."""
+MOST_PREPARED: Final = 100
+"""Statements that a session keeps prepared: a plan takes some ten kilobytes of it."""
+BINARY: Final = 1
+TEXT_OID: Final = 25
+_ARRAY_HEAD = Struct("!5i")  # dimensions, whether there are NULLs, type of the elements, their number, lower bound
+_LENGTH = Struct("!i")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement with `$1`, `$2`… and the binary forms of its parameters."""
+
+    text: str
+    parameters: Sequence[bytes] = ()
+
+
+class RoundTrips:
+    """A connection that takes whole batches of statements and never waits between two of them.
+
+    After an error, or a cancelled `ask`, nothing is known of its state any more: it has to be closed.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[TupleRow], prepares: bool) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._pgconn.nonblocking = 1
+        self._pgconn.enter_pipeline_mode()
+        self._prepares = prepares
+        self._prepared: dict[str, bytes] = {}
+        self._unanswered = 0
+
+    @classmethod
+    async def open(cls, url: str, purpose: str, settings: Mapping[str, str], *, prepares: bool) -> "RoundTrips":
+        """Connects. `purpose`: for application_name; `settings`: of the session; `prepares`: each statement at its first use."""
+        connection = await psycopg.AsyncConnection.connect(
+            url,
+            autocommit=True,
+            application_name=f"realtime_inspector {purpose}",
+            client_encoding="UTF8",
+            options=" ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items()),
+            connect_timeout=10,
+            tcp_user_timeout=30_000,
+        )
+        return cls(connection, prepares)
+
+    def close(self) -> None:
+        """Ends the connection at once."""
+        self._pgconn.finish()
+
+    def tell(self, *statements: Statement) -> None:
+        """Sends statements whose answer nobody waits for: it is read, and its error raised, by the next `ask`."""
+        if self._prepares:
+            self._prepare(statements)
+        for statement in statements:
+            parameters, formats = statement.parameters, [BINARY] * len(statement.parameters)
+            if self._prepares:
+                self._pgconn.send_query_prepared(self._prepared[statement.text], parameters, formats)
+            else:
+                self._pgconn.send_query_params(statement.text.encode(), parameters, param_formats=formats)
+        self._end_batch()
+
+    async def ask(self, *statements: Statement) -> list[PGresult]:
+        """The result of each statement. Raises the psycopg error of the first that fails."""
+        self.tell(*statements)
+        loop, socket = asyncio.get_running_loop(), self._pgconn.socket
+        answered: asyncio.Future[list[PGresult]] = loop.create_future()
+        results: list[PGresult] = []
+
+        def step() -> None:
+            try:
+                if self._pgconn.flush() == 0:
+                    loop.remove_writer(socket)
+                if self._receive(results) and not answered.done():
+                    answered.set_result(results)
+            except Exception as error:
+                if not answered.done():
+                    answered.set_exception(error)
+
+        loop.add_reader(socket, step)
+        if self._pgconn.flush() == 1:
+            loop.add_writer(socket, step)
+        try:
+            return await answered
+        finally:
+            loop.remove_writer(socket)
+            loop.remove_reader(socket)
+
+    def _prepare(self, statements: Sequence[Statement]) -> None:
+        if len(self._prepared) > MOST_PREPARED:
+            self._prepared.clear()
+            self._pgconn.send_query_params(b"deallocate all", [])
+            self._end_batch()
+        for statement in statements:
+            if statement.text not in self._prepared:
+                name = self._prepared[statement.text] = b"s%d" % len(self._prepared)
+                self._pgconn.send_prepare(name, statement.text.encode())
+                self._end_batch()  # in a transaction of its own: BEGIN ISOLATION LEVEL must not come after a statement
+
+    def _end_batch(self) -> None:
+        self._pgconn.pipeline_sync()
+        self._unanswered += 1
+
+    def _receive(self, results: list[PGresult]) -> bool:
+        """Takes what has come; whether that was all. Only the results of the last batch are kept."""
+        for _ in range(TLS_BUFFERS if self._pgconn.ssl_in_use else 1):
+            self._pgconn.consume_input()
+            while self._unanswered and not self._pgconn.is_busy():
+                result = self._pgconn.get_result()  # None between two statements
+                if result is None:
+                    continue
+                if result.status == ExecStatus.PIPELINE_SYNC:
+                    self._unanswered -= 1
+                    if self._unanswered:
+                        results.clear()
+                elif result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                    results.append(result)
+                else:
+                    raise _error(result)
+        return not self._unanswered
+
+
+def text_array(values: Sequence[str]) -> bytes:
+    """A text[] in its binary form (array_recv, src/backend/utils/adt/arrayfuncs.c), which needs neither quotes nor a parser."""
+    parts = [_ARRAY_HEAD.pack(1, 0, TEXT_OID, len(values), 1)]
+    for value in values:
+        encoded = value.encode()
+        parts += (_LENGTH.pack(len(encoded)), encoded)
+    return b"".join(parts)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def _error(result: PGresult) -> psycopg.Error:
+    code = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
+    said = result.get_error_message().strip()
+    try:
+        return psycopg.errors.lookup(code)(said)
+    except KeyError:
+        return psycopg.OperationalError(said)
