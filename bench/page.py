@@ -96,17 +96,19 @@ def _page() -> Iterator[Page]:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service,
         sync_playwright() as playwright,
     ):
-        assert service.stdout is not None
-        demo = Demo(json.loads(service.stdout.readline()))
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.add_init_script(FRAMES)
-        inspector = Inspector(page, demo)
-        inspector.open()
-        inspector.watch("alice", channel="bench")
-        yield page
-        browser.close()
-        service.terminate()
+        try:
+            assert service.stdout is not None
+            demo = Demo(json.loads(service.stdout.readline()))
+            browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.add_init_script(FRAMES)
+            inspector = Inspector(page, demo)
+            inspector.open()
+            inspector.watch("alice", channel="bench")
+            yield page
+            browser.close()
+        finally:
+            service.terminate()
 
 
 def _frame_times(page: Page) -> list[float]:

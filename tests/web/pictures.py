@@ -99,12 +99,14 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as service, sync_playwright() as playwright:
-        assert service.stdout is not None
-        demo = Demo(json.loads(service.stdout.readline()))
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        take(browser, demo, folder)
-        browser.close()
-        service.terminate()
+        try:
+            assert service.stdout is not None
+            demo = Demo(json.loads(service.stdout.readline()))
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+            take(browser, demo, folder)
+            browser.close()
+        finally:
+            service.terminate()
 
 
 if __name__ == "__main__":

@@ -69,6 +69,11 @@ export function remedy(reason, schema, table, role) {
   return "";
 }
 
+/** Whether the server's own words say no more than the remedy below them. */
+export function saysSame(detail, fix) {
+  return fix !== "" && detail.includes(fix.replace(/;$/, ""));
+}
+
 /** An SQL identifier, quoted only where it has to be. */
 export function quoted(name) {
   return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;

@@ -5,7 +5,7 @@ import { receiptsOf, shownReceipt } from "../model/feed.js";
 import { identities, identityOf } from "../model/identities.js";
 import { comparing } from "../model/lens.js";
 import { channelName, lagOf } from "../model/message.js";
-import { longReason, remedy } from "../model/verdicts.js";
+import { longReason, remedy, saysSame } from "../model/verdicts.js";
 import { bytes, clockTime, milliseconds, shortId } from "../format.js";
 import { Diff } from "./diff.js";
 import { Button, CopyButton, copyText, Icon, KIND_ICON, Mark, Sql } from "./parts.js";
@@ -123,7 +123,7 @@ function Sentence({ message, receipt }) {
       <${Mark} verdict=${receipt.mark} word=${false} />
       <span><b>${person.name} did not see this row.</b> ${longReason(receipt.reason, person, message.table)}</span>
     </p>
-    ${receipt.detail && html`<p class="quoted"><code>${receipt.detail}</code></p>`}
+    ${receipt.detail && !saysSame(receipt.detail, fix) && html`<p class="quoted"><code>${receipt.detail}</code></p>`}
     ${
       fix &&
       html`<section class="sub sub--sql"><h3>To change that<span class="h3-r">

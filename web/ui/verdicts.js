@@ -6,7 +6,7 @@ import { counts, ring } from "../model/feed.js";
 import { columnsIn } from "../model/message.js";
 import { identityOf } from "../model/identities.js";
 import { compared } from "../model/lens.js";
-import { longReason, remedy } from "../model/verdicts.js";
+import { longReason, remedy, saysSame } from "../model/verdicts.js";
 import { tableOf } from "../model/session.js";
 import { count } from "../format.js";
 import { CopyButton, Icon, Mark, Sql, Who } from "./parts.js";
@@ -49,7 +49,7 @@ function Cause({ one, receipt, message }) {
   }
   const fix = remedy(receipt.reason, message.schema, message.table, one.role);
   return html`<p>${longReason(receipt.reason, one, message.table)}</p>
-    ${receipt.detail && html`<p class="dim"><code>${receipt.detail}</code></p>`}
+    ${receipt.detail && !saysSame(receipt.detail, fix) && html`<p class="dim"><code>${receipt.detail}</code></p>`}
     ${fix && html`<div class="cmp-fix"><${Sql} text=${fix} /><${CopyButton} text=${fix} cls="btn--small" /></div>`}`;
 }
 
