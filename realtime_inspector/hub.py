@@ -136,7 +136,6 @@ class Hub:
             effects.Track: self._track,
             effects.Untrack: self._untrack,
             effects.SendPresenceState: self._send_presence_state,
-            effects.Disconnect: self._disconnect,
         }
         self._received = metrics.counter("messages_received", "Messages that clients sent.")
         self._malformed = metrics.counter("messages_malformed", "Frames of clients that are no messages; they were dropped.")
@@ -287,9 +286,6 @@ class Hub:
         state = orjson.Fragment(encode_state(present.state()) if present else b"{}")
         socket.link.send(frames.push(socket.serializer, effect.topic, "presence_state", state))
         self._watchers.add(effect.topic, socket)
-
-    def _disconnect(self, socket: Socket, effect: effects.Disconnect) -> None:
-        socket.link.close(effect.code, effect.reason)
 
     # Questions to the world.
 

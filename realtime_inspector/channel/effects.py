@@ -99,12 +99,4 @@ class SendPresenceState:
     topic: str
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """Close the socket after what is queued was written."""
-
-    code: int
-    reason: str
-
-
-Effect = Send | Verify | Authorize | Open | Subscribe | Leave | Publish | Track | Untrack | SendPresenceState | Disconnect
+Effect = Send | Verify | Authorize | Open | Subscribe | Leave | Publish | Track | Untrack | SendPresenceState

@@ -11,6 +11,7 @@ import orjson
 
 from realtime_inspector.cli import env_file as env_files
 from realtime_inspector.errors import InvalidInput
+from realtime_inspector.identity.keys import from_secret
 from realtime_inspector.settings import PREFIX, Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,6 +67,7 @@ def signing_key(settings: Settings) -> str:
         raise InvalidInput(
             "There is no key to sign a token with", hint="Set RTI_JWT_SECRET, or name the env file of init with --env-file."
         )
+    from_secret(settings.jwt_secret)  # refuses what `serve` refuses
     return settings.jwt_secret
 
 

@@ -145,7 +145,10 @@ class Rendering:
         return selected is None or name in selected or name in self._evidence.shape.key
 
     def _column(self, name: str, type_oid: int) -> _Column:
-        return _Column(name, self._types.name(type_oid), orjson.dumps(name) + b":", self._types.encoder(type_oid))
+        """The result of a query names a domain's base type; the catalogue names the domain, as the protocol does."""
+        known = self._evidence.shape.column(name)
+        type_name = known.type_name if known is not None else self._types.name(type_oid)
+        return _Column(name, type_name, orjson.dumps(name) + b":", self._types.encoder(type_oid))
 
 
 def _json(columns: Sequence[_Column], values: Mapping[str, Value], limit: int = 0) -> bytes:

@@ -273,3 +273,15 @@ async def test_a_fault_of_ours_costs_one_audience_a_gap_and_the_others_nothing(
     await anon.until(1)
     assert [payload["gap"]["reason"] for payload in anon.received] == ["internal_error"]
     assert [d["record"]["id"] for d in boss.data] == [1]
+
+
+async def test_the_columns_name_domains_as_the_catalogue_does(engine: Engine, start: Start) -> None:
+    service = await start("""
+        create domain positive as int check (value > 0); create table goods (id int primary key, price positive);
+        alter table goods replica identity full; grant select on goods to service_role;
+        create publication supabase_realtime for table goods;""")
+    boss = await service.join(SERVICE, "goods")
+    engine.run("insert into goods values (1, 5); delete from goods")
+    await boss.until(1)
+    await service.settled()
+    assert {tuple(c["type"] for c in data["columns"]) for data in boss.data} == {("int4", "positive")}
