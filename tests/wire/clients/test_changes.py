@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.wire.clients.conftest import Connect, MakeTable
-from tests.wire.clients.driver import Channel, Driver, Event
+from tests.wire.clients.driver import Driver
 
 Admin = psycopg.Connection[Any]
 TIMES = 50
@@ -16,11 +16,6 @@ TIMES = 50
 
 def binding(table: str, event: str = "*", **more: object) -> dict[str, object]:
     return {"event": event, "schema": "public", "table": table, **more}
-
-
-def seen(channel: Channel, marker: int) -> list[Event]:
-    """The changes before the row with this id was inserted, as the first binding, which must want everything, tells."""
-    return channel.until("change", lambda change: change["binding"] == 0 and change["record"].get("id") == marker)[:-1]
 
 
 def test_a_row_written_right_after_subscribed_is_never_missed(
@@ -110,9 +105,8 @@ ROWS = """(values
     (5, 'O''Neil, Bo', -1, false, '1999-01-01 00:00+00', ''),
     (6, 'ärger', 12.500, null, '2026-03-01 00:00+00', 'ab ')
 ) as seed (id, name, price, done, due, kind)"""
-
-
 MARKER = 1000
+"""Rows from here on only say that what came before them has come."""
 
 
 def test_filters_let_through_what_where_lets_through(

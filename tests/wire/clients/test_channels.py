@@ -73,10 +73,10 @@ def test_channels_of_one_socket_are_apart(connect: Connect, driver: Driver, admi
     admin.execute(f"insert into {one} values (1)".encode())
     admin.execute(f"insert into {other} values (1)".encode())
     admin.execute(f"insert into {other} values (2)".encode())
-    assert [_what(first) for _ in range(1)] == [(one, 1)]
-    assert [_what(second) for _ in range(1)] == [(other, 2)]
+    assert _what(first) == (one, 1)
+    assert _what(second) == (other, 2)
     assert [_what(everything) for _ in range(3)] == [(one, 1), (other, 1), (other, 2)]
-    assert first.leave() in ("ok", None)
+    first.leave()
     assert first.next("status") == {"status": "CLOSED", "error": None}
     admin.execute(f"insert into {one} values (3)".encode())
     admin.execute(f"insert into {other} values (3)".encode())
