@@ -1,7 +1,5 @@
 """How this service opens its asyncpg connections: named, pinned to one text form of values, with a deadline."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -24,36 +22,17 @@ PINNED = {
 }
 """Settings on which the text of values depends, equal in the stream, the reader and the evaluator."""
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
-
-async def connect(
-    url: str,
-    *,
-    purpose: str,
-    statement_timeout_ms: int,
-    read_only: bool = True,
-    prepared: bool = True,
-    more: Mapping[str, str] = NOTHING,
-) -> Connection:
-    """A connection whose application_name tells its purpose. `read_only`: every transaction is, unless it says otherwise.
-
-    `prepared`: statements are kept under a name in the session. `more`: further settings of the session.
-    """
+async def connect(url: str, *, purpose: str, statement_timeout_ms: int) -> Connection:
+    """A connection for reading whose application_name tells its purpose."""
     settings = {
         **PINNED,
-        **more,
         "application_name": f"realtime_inspector {purpose}",
         "statement_timeout": str(statement_timeout_ms),
-        "default_transaction_read_only": "on" if read_only else "off",
+        "default_transaction_read_only": "on",
     }
-    return await asyncpg.connect(
-        url,
-        server_settings=settings,
-        timeout=10,
-        command_timeout=statement_timeout_ms / 1000 + 1.0,  # a network that is gone says nothing
-        statement_cache_size=100 if prepared else 0,
-    )
+    command_timeout = statement_timeout_ms / 1000 + 1.0  # a network that is gone says nothing
+    return await asyncpg.connect(url, server_settings=settings, timeout=10, command_timeout=command_timeout)
 
 
 async def open_pool(url: str, *, purpose: str, statement_timeout_ms: int, connections: int) -> Pool:

@@ -6,15 +6,16 @@ ROLLBACK: policy code may do anything that its role may, but it changes nothing 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Sequence
 
-import asyncpg
+import psycopg
+from psycopg.pq.abc import PGresult
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Identity
-from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.connect import PINNED
 from realtime_inspector.postgres.questions import Question
+from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
 from realtime_inspector.postgres.sql import quote_literal
 from realtime_inspector.visibility.verdicts import Sight
 
@@ -24,12 +25,20 @@ QUARANTINE_SECONDS = 30.0
 """Who ran into the timeout is not asked again for so long, or else every batch would wait for the same policy."""
 WORTH_SPLITTING = 64
 """Identities from which on a question is divided between the connections."""
+CHECKS_PER_CALL = 100_000
+"""Rows times identities in one statement, so that in a large batch none takes long only because of their number."""
 TIMED_OUT = "57014"
-SETUP_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 200
 PLANNER = {"enable_seqscan": "off", "jit": "off"}
 """A small table would be scanned whole, and a policy would then raise on rows that nobody asked about."""
-END = "rollback; select pg_catalog.pg_advisory_unlock_all()"
-"""Locks of the session are what a rollback leaves to a policy that took them."""
+BEGIN = Statement("begin isolation level repeatable read read only")
+END = tuple(map(Statement, ("rollback", "deallocate all", "select pg_catalog.pg_advisory_unlock_all()")))
+"""Prepared statements and locks of the session are what a rollback leaves to a policy that made them."""
+
+Call = tuple[int, Question]
+"""A question or a part of one, and its place in the batch."""
+Answers = Sequence[dict[Identity, Sight]]
+"""What was found about each question of the batch."""
 
 Sleepers = dict[tuple[str, Identity], float]
 """Whose policies ran into the timeout, by the name of the function that asked, and until when nobody asks them again."""
@@ -45,7 +54,7 @@ class Evaluator:
     async def close(self) -> None:
         """Ends all connections; the next question makes new ones."""
         for lane in self._lanes:
-            await lane.close()
+            lane.close()
 
     async def ask(self, snapshot: str, questions: Sequence[Question], *, patient: bool = True) -> list[dict[Identity, Sight]]:
         """One answer per question: the sight of each identity that sees anything or raised; absent ones see nothing.
@@ -54,114 +63,107 @@ class Evaluator:
         passes by itself, such as a lock. Without patience that is an error of the policy that met it.
         """
         shares = _divide(questions, len(self._lanes))
-        lanes = [lane.ask(snapshot, share, patient) for lane, share in zip(self._lanes, shares, strict=True) if share]
-        answers: list[dict[Identity, Sight]] = [{} for _ in questions]
-        for share in await asyncio.gather(*lanes, return_exceptions=True):  # no lane is asked again while it is still busy
-            if isinstance(share, BaseException):
-                raise share
-            for place, answer in share.items():
-                answers[place].update(answer)
-        return answers
+        answers: Answers = [{} for _ in questions]
+        asking = [lane.ask(snapshot, share, answers, patient) for lane, share in zip(self._lanes, shares, strict=True) if share]
+        for outcome in await asyncio.gather(*asking, return_exceptions=True):  # no lane is asked again while it is still busy
+            if outcome is not None:
+                raise outcome
+        return list(answers)
 
 
 class _Lane:
-    """One connection and the functions that exist in its temporary schema."""
+    """One connection and the functions that exist in its temporary schema.
+
+    No statement is prepared under a name: a policy could put one of its own in the place of ours.
+    """
 
     def __init__(self, url: str, statement_timeout_ms: int, search_path: str, sleepers: Sleepers) -> None:
         self._url = url
         self._deadline = statement_timeout_ms / 1000 + 1.0
-        self._begin = (
-            f"set local statement_timeout = {int(statement_timeout_ms)}; set local lock_timeout = 200; "
-            f"set local row_security = on; set local search_path = {_path(search_path)}"
-        )
+        limits = {"statement_timeout": str(statement_timeout_ms), "lock_timeout": str(LOCK_TIMEOUT_MS)}
+        self._settings = {**PINNED, **PLANNER, **limits}
+        self._path = Statement(f"set local search_path = {_path(search_path)}")
         self._sleepers = sleepers
-        self._connection: Connection | None = None
+        self._trips: RoundTrips | None = None
         self._defined: set[str] = set()
         self._timeouts = 0
         self._patient = True
 
-    async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
+    def close(self) -> None:
+        trips, self._trips = self._trips, None
+        if trips is not None:
+            trips.close()
 
-    async def ask(self, snapshot: str, share: dict[int, Question], patient: bool) -> dict[int, dict[Identity, Sight]]:
+    async def ask(self, snapshot: str, share: Sequence[Call], answers: Answers, patient: bool) -> None:
         self._timeouts, self._patient = 0, patient
         try:
-            return await self._ask(snapshot, share)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            await self.close()
+            await self._ask(snapshot, share, answers)
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            self.close()
             raise DatabaseUnavailable(f"the evaluator failed: {error}") from error
         except BaseException:
-            await self.close()  # a cancelled statement leaves the connection in an unknown state
+            self.close()  # a cancelled statement leaves the connection in an unknown state
             raise
 
-    async def _ask(self, snapshot: str, share: dict[int, Question]) -> dict[int, dict[Identity, Sight]]:
-        """All questions in one transaction; if one does not come back at all, each is asked alone and divided."""
-        connection = await self._connected()
+    async def _ask(self, snapshot: str, share: Sequence[Call], answers: Answers) -> None:
+        """All calls in one transaction; if one does not come back at all, each is made alone, and divided."""
+        trips = await self._connected()
         try:
-            return await self._in_snapshot(connection, snapshot, share)
+            await self._in_snapshot(trips, snapshot, share, answers)
+            return
         except TimeoutError:
-            await self.close()
+            self.close()
             self._timeouts += 1
-        answers: dict[int, dict[Identity, Sight]] = {}
-        for place, question in share.items():
-            pieces = [question] if len(share) > 1 else _halves(question)
-            answers[place] = {}
-            for piece in pieces:
-                answers[place].update(await self._ask_within_budget(snapshot, piece, len(pieces) > 1 or len(share) > 1))
-        return answers
+        smaller = [[call] for call in share] if len(share) > 1 else _halves(share[0])
+        for part in smaller:
+            if len(smaller) > 1 and self._timeouts < TIMEOUTS_PER_BATCH:
+                await self._ask(snapshot, part, answers)
+            else:
+                for place, question in part:
+                    answers[place].update({identity: self._withheld(question, identity) for identity in question.identities})
 
-    async def _ask_within_budget(self, snapshot: str, question: Question, smaller: bool) -> dict[Identity, Sight]:
-        """Asks a smaller question; what cannot be made smaller, or not in time, is withheld as raised."""
-        if not smaller or self._timeouts >= TIMEOUTS_PER_BATCH:
-            return {identity: self._withheld(question, identity) for identity in question.identities}
-        return (await self._ask(snapshot, {0: question}))[0]
+    async def _in_snapshot(self, trips: RoundTrips, snapshot: str, share: Sequence[Call], answers: Answers) -> None:
+        """One round trip; another one for those who come after somebody whose policies ran into the timeout."""
+        awake = [(place, self._awake(question, answers[place])) for place, question in share]
+        calls = [(place, question) for place, question in awake if question.identities]
+        if not calls:
+            return
+        await self._define(trips, calls)
+        before = [BEGIN, Statement(f"set transaction snapshot {quote_literal(snapshot)}"), self._path]
+        while calls:
+            async with asyncio.timeout(self._deadline * len(calls)):
+                results = await trips.ask(*before, *(_call(question, self._patient) for _, question in calls))
+            found = zip(calls, results[len(before) :], strict=True)
+            calls = [
+                (place, rest) for (place, question), result in found if (rest := self._take(question, result, answers[place]))
+            ]
+            before = []
+        trips.tell(*END)
 
-    async def _in_snapshot(
-        self, connection: Connection, snapshot: str, share: dict[int, Question]
-    ) -> dict[int, dict[Identity, Sight]]:
-        for question in share.values():
-            await self._define(connection, question)
-        await connection.execute(
-            f"begin isolation level repeatable read read only; set transaction snapshot {quote_literal(snapshot)}; {self._begin}"
-        )
-        answers = {place: await self._answer(connection, question) for place, question in share.items()}
-        await connection.execute(END)
-        return answers
+    def _awake(self, question: Question, answer: dict[Identity, Sight]) -> Question:
+        """Without those who are not asked for a while."""
+        now, name = asyncio.get_running_loop().time(), question.function.name
+        asleep = [i for i in question.identities if self._sleepers.get((name, i), now) > now] if self._sleepers else []
+        answer.update(dict.fromkeys(asleep, _overdue(question)))
+        return _about(question, [i for i in question.identities if i not in answer]) if asleep else question
 
-    async def _answer(self, connection: Connection, question: Question) -> dict[Identity, Sight]:
-        """A call ends where it runs into the timeout; whoever took that long is withheld as raised, the rest is asked anew."""
-        place = _places(question)
-        now = asyncio.get_running_loop().time()
-        asleep = [i for i in question.identities if self._sleepers.get((question.function.name, i), now) > now]
-        answer = dict.fromkeys(asleep, _overdue(question))
-        rest = [identity for identity in question.identities if identity not in answer]
-        while rest:
-            if self._timeouts >= TIMEOUTS_PER_BATCH:
-                return answer | dict.fromkeys(rest, _overdue(question))
-            rows = await self._call(connection, question, rest)
-            stopped = rows.pop() if rows and rows[-1][4] == TIMED_OUT else None
-            answer.update({rest[k - 1]: _sight(question, place, *found) for k, *found in rows})
-            if stopped is None:
-                return answer
-            number, to_blame, *_ = stopped
-            self._timeouts += 1
-            rest = rest[number - 1 :]
-            if to_blame or number == 1:
-                sleeper = rest.pop(0)
-                answer[sleeper] = self._withheld(question, sleeper)
-        return answer
-
-    async def _call(self, connection: Connection, question: Question, identities: Sequence[Identity]) -> list[asyncpg.Record]:
-        return await connection.fetch(
-            f"select * from pg_temp.{question.function.name}($1, $2, $3, $4)",
-            question.wanted,
-            [identity.role for identity in identities],
-            [identity.claims for identity in identities],
-            self._patient,
-            timeout=self._deadline,
-        )
+    def _take(self, question: Question, result: PGresult, answer: dict[Identity, Sight]) -> Question | None:
+        """A call ends where it runs into the timeout: whoever took that long is withheld as raised, the rest has to be asked."""
+        rows = result.ntuples
+        stopped = rows > 0 and result.get_value(rows - 1, 4) == TIMED_OUT.encode()
+        answer.update(_sights(question, result, rows - stopped))
+        if not stopped:
+            return None
+        number, to_blame = int(result.get_value(rows - 1, 0) or 0), result.get_value(rows - 1, 1) == b"t"
+        self._timeouts += 1
+        rest = list(question.identities[number - 1 :])
+        if to_blame or number == 1:
+            sleeper = rest.pop(0)
+            answer[sleeper] = self._withheld(question, sleeper)
+        if self._timeouts >= TIMEOUTS_PER_BATCH:
+            answer.update(dict.fromkeys(rest, _overdue(question)))
+            return None
+        return _about(question, rest) if rest else None
 
     def _withheld(self, question: Question, identity: Identity) -> Sight:
         now = asyncio.get_running_loop().time()
@@ -170,74 +172,89 @@ class _Lane:
         self._sleepers[question.function.name, identity] = now + QUARANTINE_SECONDS
         return _overdue(question)
 
-    async def _define(self, connection: Connection, question: Question) -> None:
-        if question.function.name not in self._defined:
-            await connection.execute(question.function.definition)
-            self._defined.add(question.function.name)
+    async def _define(self, trips: RoundTrips, calls: Sequence[Call]) -> None:
+        missing = {q.function.name: q.function.definition for _, q in calls if q.function.name not in self._defined}
+        if missing:
+            async with asyncio.timeout(self._deadline * len(missing)):
+                await trips.ask(*map(Statement, missing.values()))
+            self._defined.update(missing)
 
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(
-                self._url,
-                purpose="evaluator",
-                statement_timeout_ms=SETUP_TIMEOUT_MS,
-                read_only=False,
-                prepared=False,  # a policy could put a statement of its own in the place of ours
-                more=PLANNER,
-            )
+    async def _connected(self) -> RoundTrips:
+        if self._trips is None:
+            self._trips = await RoundTrips.open(self._url, "evaluator", self._settings, prepares=False)
             self._defined.clear()
-        return self._connection
+        return self._trips
 
 
-def _divide(questions: Sequence[Question], lanes: int) -> list[dict[int, Question]]:
+def _divide(questions: Sequence[Question], lanes: int) -> list[list[Call]]:
     """Gives each lane its share: large questions by slices of their identities, small ones whole to the first.
 
     Identities are sorted by role, because changing the role makes Postgres plan the row-level security again.
     """
-    shares: list[dict[int, Question]] = [{} for _ in range(lanes)]
+    shares: list[list[Call]] = [[] for _ in range(lanes)]
     for place, question in enumerate(questions):
         identities = sorted(question.identities, key=lambda identity: identity.role)
         pieces = lanes if len(identities) >= WORTH_SPLITTING else 1
         size = -(-len(identities) // pieces)
+        step = max(1, min(size, CHECKS_PER_CALL // len(question.wanted)))
         for lane in range(pieces):
-            if part := identities[lane * size : (lane + 1) * size]:
-                shares[lane][place] = Question(question.function, question.wanted, part)
+            mine = identities[lane * size : (lane + 1) * size]
+            shares[lane] += [(place, _about(question, mine[start : start + step])) for start in range(0, len(mine), step)]
     return shares
+
+
+def _about(question: Question, identities: Sequence[Identity]) -> Question:
+    return Question(question.function, question.wanted, identities)
 
 
 def _overdue(question: Question) -> Sight:
     return Sight(raised=range(len(question.wanted)), error=TIMED_OUT)
 
 
-def _halves(question: Question) -> list[Question]:
+def _halves(call: Call) -> list[list[Call]]:
+    place, question = call
     middle = len(question.identities) // 2
     if middle == 0:
-        return [question]
-    parts = question.identities[:middle], question.identities[middle:]
-    return [Question(question.function, question.wanted, part) for part in parts]
+        return [[call]]
+    return [[(place, _about(question, part))] for part in (question.identities[:middle], question.identities[middle:])]
 
 
-def _places(question: Question) -> Callable[[object], int]:
-    """From what the function names a row by to the row's number: stored rows by ctid, others by their place from 1."""
-    if question.function.argument != "tid":
-        return lambda place: cast(int, place) - 1
-    numbers: dict[object, int] = {ctid: number for number, ctid in enumerate(question.wanted)}
-    return numbers.__getitem__
-
-
-def _sight(
-    question: Question,
-    number: Callable[[object], int],
-    everything: bool,
-    visible: list[object] | None,
-    raised: list[int] | None,
-    error: str | None,
-) -> Sight:
-    return Sight(
-        range(len(question.wanted)) if everything else sorted(map(number, visible or ())),
-        tuple(place - 1 for place in raised or ()),
-        error,
+def _call(question: Question, patient: bool) -> Statement:
+    kind = question.function.argument
+    return Statement(
+        f"select * from pg_temp.{question.function.name}($1::pg_catalog.text[]::pg_catalog.{kind}[], $2, $3, $4)",
+        (
+            text_array(question.wanted),
+            text_array([identity.role for identity in question.identities]),
+            text_array([identity.claims for identity in question.identities]),
+            b"\x01" if patient else b"\x00",
+        ),
     )
+
+
+def _sights(question: Question, result: PGresult, rows: int) -> dict[Identity, Sight]:
+    """From the columns of visible.sql, which names stored rows by ctid, others by their place from 1."""
+    everything = range(len(question.wanted))
+    by_ctid = {ctid: number for number, ctid in enumerate(question.wanted)} if question.function.argument == "tid" else None
+    sights = {}
+    for row in range(rows):
+        identity, all_of_them, visible, raised, error = (result.get_value(row, column) for column in range(5))
+        seen: Sequence[int] = everything
+        if all_of_them != b"t":
+            seen = _numbers(visible) if by_ctid is None else sorted([by_ctid[ctid] for ctid in _ctids(visible)])
+        sight = Sight(seen, tuple(_numbers(raised)), None if error is None else error.decode())
+        sights[question.identities[int(identity or 0) - 1]] = sight
+    return sights
+
+
+def _numbers(places: bytes | None) -> list[int]:
+    """From an array of places from 1, such as {1,2}, to numbers from 0."""
+    return sorted([int(place) - 1 for place in places[1:-1].split(b",")]) if places else []
+
+
+def _ctids(array: bytes | None) -> list[str]:
+    """The elements of an array such as {"(0,1)","(0,2)"}."""
+    return array[2:-2].decode().split('","') if array else []
 
 
 def _path(search_path: str) -> str:

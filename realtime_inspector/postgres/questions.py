@@ -23,12 +23,12 @@ class Function:
 class Question:
     """Which of these rows may these identities see? `wanted`: one element per row, distinct, in the function's form.
 
-    Stored rows are named by ctid, which is exact only in the snapshot in which it was read; rows by key as a row literal
+    Stored rows are named by ctid, which is exact only in the snapshot in which it was read; rows by key as a JSON array
     of the key columns; old rows as the literal of the whole row.
     """
 
     function: Function
-    wanted: Sequence[tuple[int, int]] | Sequence[str]
+    wanted: Sequence[str]
     identities: Sequence[Identity]
 
 

@@ -48,7 +48,7 @@ class Wanted:
 class FetchedRow:
     """A row as it stands: where it is stored, and the text of each column of the result (None for NULL)."""
 
-    ctid: tuple[int, int]
+    ctid: str
     values: tuple[str | None, ...]
 
 
@@ -177,17 +177,12 @@ def _fetched(result: PGresult) -> FetchedRelation:
         place, ctid = result.get_value(row, 0), result.get_value(row, 1)
         assert place is not None
         assert ctid is not None
-        rows[int(place) - 1] = FetchedRow(_ctid(ctid), tuple(_text(result.get_value(row, column)) for column in columns))
+        rows[int(place) - 1] = FetchedRow(ctid.decode(), tuple(_text(result.get_value(row, column)) for column in columns))
     return FetchedRelation(tuple((_text(result.fname(column)) or "", result.ftype(column)) for column in columns), rows)
 
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
-
-
-def _ctid(text: bytes) -> tuple[int, int]:
-    block, offset = text[1:-1].split(b",")
-    return int(block), int(offset)
 
 
 def _access(result: PGresult) -> dict[int, dict[str, Access]]:

@@ -193,7 +193,7 @@ async def test_the_reader_takes_one_snapshot_and_the_evaluator_shares_it(
     assert answer == {user(ALICE): Sight(range(1))}
 
 
-def _ctid(view: View) -> tuple[int, int]:
+def _ctid(view: View) -> str:
     return view.relations[0].rows[0].ctid
 
 

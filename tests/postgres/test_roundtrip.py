@@ -14,7 +14,7 @@ BEGIN, ROLLBACK = Statement("begin isolation level repeatable read read only"), 
 @pytest.fixture(params=[True, False], ids=["prepared", "unnamed"])
 async def trips(request: pytest.FixtureRequest, database: str) -> AsyncIterator[RoundTrips]:
     opened = await RoundTrips.open(
-        database, "test", {"statement_timeout": "200", "search_path": '"$user", "a b"'}, prepares=request.param
+        database, "test", {"statement_timeout": "2000", "search_path": '"$user", "a b"'}, prepares=request.param
     )
     yield opened
     opened.close()
@@ -59,7 +59,7 @@ async def test_an_untold_error_is_raised_by_the_next_question(trips: RoundTrips)
 
 
 async def test_the_time_limit_is_each_statement_s_own(trips: RoundTrips) -> None:
-    nap = Statement("select pg_sleep(0.15)")
+    nap = Statement("select pg_sleep(0.8)")
     assert len(await trips.ask(BEGIN, nap, nap, nap)) == 4
     with pytest.raises(psycopg.errors.QueryCanceled):
         await trips.ask(Statement("select pg_sleep(5)"))
