@@ -1,17 +1,19 @@
 """Gathers, for one batch of transactions, everything that the decisions need: one snapshot, one question per relation."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import orjson
 
-from realtime_inspector.model import Change, Identity, Relation, Transaction
+from realtime_inspector.errors import DatabaseUnavailable
+from realtime_inspector.model import UNCHANGED, Change, Identity, Relation, Transaction, Value
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_tuple, row_literal
-from realtime_inspector.postgres.snapshot import FetchedRelation, RelationMoved, SnapshotReader, View, Wanted
+from realtime_inspector.postgres.snapshot import FetchedRelation, FetchedRow, RelationMoved, SnapshotReader, View, Wanted
 from realtime_inspector.visibility.facts import Access, Kind, Shape
 from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.index import Audience, Index
@@ -97,14 +99,26 @@ class Gatherer:
 
         `patient`: see Evaluator.ask.
         """
-        for attempt in (1, 2, 3):
+        for _ in range(2):
             try:
-                return await self._gather(works, xids, patient=patient, trusting=attempt < 3)
+                return await self._gather(works, xids, patient=patient)
             except RelationMoved:
                 self._catalog.forget()
-        raise AssertionError("the third attempt asks for no rows, so that nothing can have moved")
+        # One relation cannot be read as it is described: the others must not suffer for it.
+        return [await self._gather_alone(work, xids, patient=patient) for work in works]
 
-    async def _gather(self, works: Sequence[Work], xids: Sequence[int], *, patient: bool, trusting: bool) -> list[Gathered]:
+    async def _gather_alone(self, work: Work, xids: Sequence[int], *, patient: bool) -> Gathered:
+        """The evidence for one relation; no row of it, if its rows cannot be found by the keys that the log has."""
+        for trusting in (True, False):
+            with suppress(RelationMoved):
+                (gathered,) = await self._gather([work], xids, patient=patient, trusting=trusting)
+                return gathered
+            self._catalog.forget()
+        raise DatabaseUnavailable(f"{work.relation.schema}.{work.relation.name} keeps changing")
+
+    async def _gather(
+        self, works: Sequence[Work], xids: Sequence[int], *, patient: bool, trusting: bool = True
+    ) -> list[Gathered]:
         shapes = [shape or _vanished(w.relation) for shape, w in zip(await self._shapes(works), works, strict=True)]
         keyed = [_keys(work, shape, trusting) for work, shape in zip(works, shapes, strict=True)]
         wanted = [Wanted(shape, keys.distinct) for shape, keys in zip(shapes, keyed, strict=True)]
@@ -123,17 +137,19 @@ class Gatherer:
         return await self._catalog.shapes([work.relation for work in works])
 
     def _evidence(self, work: Work, shape: Shape, keys: "_Keys", view: View, fetched: FetchedRelation) -> Evidence:
-        places = sorted(fetched.rows)
-        numbers = {place: number for number, place in enumerate(places)}
         names = [name for name, _ in fetched.columns]
+        stored = _stored(fetched)
+        numbers = {row.ctid: number for number, row in enumerate(stored)}
+        found = {place: numbers[row.ctid] for place, row in fetched.rows.items()}
         return Evidence(
             shape=shape,
             changes=work.changes,
-            rows=[None if place is None else numbers.get(place) for place in keys.of_change],
-            values=[dict(zip(names, fetched.rows[place].values, strict=True)) for place in places],
+            rows=[None if place is None else found.get(place) for place in keys.of_change],
+            values=[dict(zip(names, row.values, strict=True)) for row in stored],
             access=view.access.get(shape.oid, {}),
             privileged=self._privileged,
             deletes=self._deletes,
+            columns_hold=_columns_hold(work.relation, shape),
         )
 
     async def _see(self, gathered: Sequence[Gathered], snapshot: str, patient: bool) -> None:
@@ -160,8 +176,8 @@ class Gatherer:
         checked = _checked(each)
         if not numbers or not checked or evidence.shape.refusal:
             return []
-        if {column.name for column in each.work.relation.columns} != {column.name for column in evidence.shape.columns}:
-            refusal = "the log lacks columns of the old row (generated, or not published)"
+        if not evidence.columns_hold or len(each.work.relation.columns) != len(evidence.shape.columns):
+            refusal = "the log lacks columns of the old row (generated, not published, or changed since)"
             evidence.old_refused = dict.fromkeys((identity.role for identity in checked), refusal)
             return []
         policies = await self._catalog.old_row_policies(evidence.shape, {identity.role for identity in checked})
@@ -207,11 +223,23 @@ def _keys(work: Work, shape: Shape, trusting: bool) -> _Keys:
         return _Keys([], [None] * len(work.changes))
     known: dict[tuple[str, ...], int] = {}
     of_change: list[int | None] = []
+    of_key = [places[name] for name in shape.key]
     for change in work.changes:
-        row = change.new
-        key = () if row is None else tuple(value for name in shape.key if isinstance(value := row[places[name]], str))
-        of_change.append(known.setdefault(key, len(known)) if len(key) == len(shape.key) else None)
+        key = () if change.new is None else tuple([v for place in of_key if isinstance(v := _value(change, place), str)])
+        of_change.append(known.setdefault(key, len(known)) if len(key) == len(of_key) else None)
     return _Keys(list(known), of_change)
+
+
+def _value(change: Change, place: int) -> Value:
+    """A column of the new row. A key that is stored out of line and did not change stands in the old row only."""
+    assert change.new is not None
+    value = change.new[place]
+    return change.old[place] if value is UNCHANGED and change.old is not None else value
+
+
+def _stored(fetched: FetchedRelation) -> list[FetchedRow]:
+    """The distinct rows: equal keys may be spelled differently, such as 1.0 and 1.00, and then find the same one."""
+    return list({row.ctid: row for _, row in sorted(fetched.rows.items())}.values())
 
 
 def _about_rows(each: Gathered) -> list[tuple[Question, dict[Identity, list[Identity]], None]]:
@@ -219,12 +247,11 @@ def _about_rows(each: Gathered) -> list[tuple[Question, dict[Identity, list[Iden
     if not each.fetched.rows:
         return []
     shape, access = each.evidence.shape, each.evidence.access
-    places = sorted(each.fetched.rows)
     checked = _checked(each)
     questions = []
     whole = _askers([i for i in checked if access[i.role].columns is None], access)
     if whole:
-        ctids = [each.fetched.rows[place].ctid for place in places]
+        ctids = [row.ctid for row in _stored(each.fetched)]
         questions.append((Question(by_ctid(shape), ctids, list(whole)), whole, None))
     partial = _askers([i for i in checked if access[i.role].columns is not None], access)
     if partial:
@@ -269,6 +296,12 @@ def _literal(shape: Shape, change: Change) -> str:
     return row_literal([value if isinstance(value := values[column.name], str) else None for column in shape.columns])
 
 
+def _columns_hold(relation: Relation, shape: Shape) -> bool:
+    """Whether the log's columns are still there by these names and types, in this order: a name may be another column's now."""
+    columns = iter([(column.name, column.type_oid) for column in shape.columns])
+    return all((column.name, column.type_oid) in columns for column in relation.columns)
+
+
 def _vanished(relation: Relation) -> Shape:
     """What stands in for a relation that was dropped since: it has no key, so nothing of it is served."""
-    return Shape(relation.oid, relation.schema, relation.name, Kind.TABLE, False, relation.replica_identity, (), ())
+    return Shape(relation.oid, relation.schema, relation.name, Kind.TABLE, False, relation.replica_identity, (), (), ())

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres import sql
-from realtime_inspector.postgres.sql import quote_identifier
+from realtime_inspector.postgres.sql import quote_identifier, quote_table
 from realtime_inspector.visibility.facts import Shape
 
 
@@ -47,10 +47,10 @@ def by_key(shape: Shape) -> Function:
     Each wanted element is a JSON array of the key columns' texts.
     """
     parts = []
-    for place, name in enumerate(shape.key):
+    for place, (name, operator) in enumerate(zip(shape.key, shape.key_operators, strict=True)):
         column = shape.column(name)
         assert column is not None
-        parts.append(f"t.{quote_identifier(name)} = (w.key ->> {place})::{column.type_sql}")
+        parts.append(f"t.{quote_identifier(name)} {operator} (w.key ->> {place})::{column.type_sql}")
     return _function(
         "text",
         "int",
@@ -82,7 +82,7 @@ def row_literal(values: Sequence[str | None]) -> str:
 
 
 def _table(shape: Shape) -> str:
-    return f"{quote_identifier(shape.schema)}.{quote_identifier(shape.name)}"
+    return quote_table(shape.schema, shape.name)
 
 
 def _function(argument: str, result: str, query: str) -> Function:

@@ -38,4 +38,5 @@ def _shape(row: asyncpg.Record) -> Shape:
             for column in orjson.loads(row["columns"])
         ),
         key=tuple(row["key"]),
+        key_operators=tuple(row["key_operators"]),
     )

@@ -18,7 +18,7 @@ from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import PINNED
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
-from realtime_inspector.postgres.sql import quote_identifier
+from realtime_inspector.postgres.sql import quote_identifier, quote_table
 from realtime_inspector.visibility.facts import Access, Shape
 
 VISIBLE_WITHIN = 5.0
@@ -29,11 +29,13 @@ BEGIN = Statement("begin isolation level repeatable read read only")
 EXPORT = Statement("select pg_export_snapshot(), pg_current_snapshot()")
 OBSERVE = Statement("select null, pg_current_snapshot()")
 ROLLBACK = Statement("rollback")
-MOVED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.FeatureNotSupported)
+NAMED = "select to_regclass(name)::oid from unnest($1::text[]) with ordinality as given (name, place) order by place"
+MOVED = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
+"""What Postgres says when a name, a type or a column is not there any more, or a key's text is none of its type."""
 
 
 class RelationMoved(Exception):
-    """A table is not as its shape says any more: dropped, renamed, or of other columns than a prepared statement expects."""
+    """A table is not as its shape says any more: dropped, renamed, or of other columns or types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class SnapshotReader:
             yield
         except BaseException as error:
             await self.close()
-            if isinstance(error, MOVED):
+            if isinstance(error, MOVED) and not isinstance(error, psycopg.errors.InsufficientPrivilege):
                 raise RelationMoved(str(error)) from error
             if isinstance(error, (psycopg.Error, OSError)):
                 raise DatabaseUnavailable(f"the reader failed: {error}") from error
@@ -129,11 +131,18 @@ class SnapshotReader:
         deadline = asyncio.get_running_loop().time() + VISIBLE_WITHIN
         oids = [str(each.shape.oid) for each in wanted]
         access = Statement(sql.load("access"), (text_array(oids), text_array(roles)))
+        served = [each.shape for each in wanted if each.shape.refusal is None]
+        names = [quote_table(shape.schema, shape.name) for shape in served]
+        # Held before the snapshot is taken: what rows, rights, columns and tables are called then stays so until the end.
+        holds = [Statement(f"lock table only {name} in access share mode") for name in names]
+        named = Statement(NAMED, (text_array(names),))
         rows = [_select(each) for each in wanted if each.keys]
         while True:
-            _, exported, readable, *fetched = await trips.ask(BEGIN, export, access, *rows)
+            answers = await trips.ask(BEGIN, *holds, export, access, named, *rows)
+            exported, readable, found, *fetched = answers[1 + len(holds) :]
             snapshot, visible = (_text(exported.get_value(0, column)) or "" for column in (0, 1))
             if all(sees(visible, xid) for xid in xids):
+                _check_names(served, found)
                 results = iter(fetched)
                 return View(snapshot, _access(readable), [_fetched(next(results)) if each.keys else NOTHING for each in wanted])
             trips.tell(ROLLBACK)
@@ -158,15 +167,24 @@ def sees(snapshot: str, xid: int) -> bool:
     return full < int(xmin) or str(full) not in running.split(",")
 
 
+def _check_names(shapes: Sequence[Shape], result: PGresult) -> None:
+    """Another table may have been given the name since: it has other rights."""
+    for number, shape in enumerate(shapes):
+        if _text(result.get_value(number, 0)) != str(shape.oid):
+            raise psycopg.errors.UndefinedTable(f"{shape.schema}.{shape.name} is another table now")
+
+
 def _select(wanted: Wanted) -> Statement:
     """Finds rows by key. The key's texts travel as text[]; an index is used because this login bypasses the policies."""
     shape = wanted.shape
     types = [column.type_sql for name in shape.key if (column := shape.column(name)) is not None]
     arrays = ", ".join(f"${place}::text[]::{type_sql}[]" for place, type_sql in enumerate(types, 1))
     names = ", ".join(f"k{place}" for place in range(len(shape.key)))
-    join = " and ".join(f"t.{quote_identifier(name)} = k.k{place}" for place, name in enumerate(shape.key))
-    table = f"{quote_identifier(shape.schema)}.{quote_identifier(shape.name)}"
-    text = f"select k.place, t.ctid, t.* from unnest({arrays}) with ordinality as k ({names}, place) join {table} as t on {join}"
+    equal = zip(shape.key, shape.key_operators, strict=True)
+    join = " and ".join(f"t.{quote_identifier(name)} {operator} k.k{place}" for place, (name, operator) in enumerate(equal))
+    table = quote_table(shape.schema, shape.name)
+    source = f"unnest({arrays}) with ordinality as k ({names}, place) join only {table} as t on {join}"
+    text = f"select k.place, t.ctid, t.* from {source}"
     return Statement(text, [text_array(column) for column in zip(*wanted.keys, strict=True)])
 
 

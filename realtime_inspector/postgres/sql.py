@@ -18,6 +18,11 @@ def quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def quote_table(schema: str, name: str) -> str:
+    """A table's name with its schema."""
+    return f"{quote_identifier(schema)}.{quote_identifier(name)}"
+
+
 def quote_literal(text: str) -> str:
     """A string constant for statements that take no parameters (DDL); never used where a parameter can stand."""
     if "\x00" in text:

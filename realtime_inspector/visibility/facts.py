@@ -35,6 +35,7 @@ class Shape:
     """The lasting facts of a relation; they change with DDL, and the stream then repeats its Relation message.
 
     `key`: the columns by which a row can be found again (primary key, or the index named as replica identity).
+    `key_operators`: for each of them the operator, as SQL, by which that index tells values equal.
     """
 
     oid: int
@@ -45,6 +46,7 @@ class Shape:
     replica_identity: ReplicaIdentity
     columns: tuple[ColumnFacts, ...]
     key: tuple[str, ...]
+    key_operators: tuple[str, ...]
 
     def column(self, name: str) -> ColumnFacts | None:
         """The column of that name, if there is one."""

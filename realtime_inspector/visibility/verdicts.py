@@ -62,6 +62,7 @@ class Evidence:
     `values`: per row, its columns' texts by name. `sights`: over row numbers. `old_sights`: over change numbers.
     `old_refused`: by role, why its policies cannot be asked about an old row.
     `satisfied`: what Postgres said about conditions that texts cannot decide: the satisfying texts, None if it failed.
+    `columns_hold`: the columns that the log names are still the same ones.
     """
 
     shape: Shape
@@ -75,6 +76,7 @@ class Evidence:
     satisfied: Mapping[tuple[str, Condition], frozenset[str] | None] = field(default_factory=dict)
     old_refused: Mapping[str, str] = field(default_factory=dict)
     deletes: Literal["checked", "keys"] = "checked"
+    columns_hold: bool = True
     _masks: dict[Condition, frozenset[int]] = field(default_factory=dict, init=False)
     _columns: dict[str, dict[str | None, list[int]]] = field(default_factory=dict, init=False)
     _everywhere: Sequence[int] | None = field(default=None, init=False)
@@ -310,4 +312,4 @@ class _Verdicts:
 
     def old_visible(self, number: int) -> bool:
         """Whether the values that the log has of the old row may be shown."""
-        return not self._checked or number in self._old
+        return number in self._old if self._checked else self._evidence.columns_hold

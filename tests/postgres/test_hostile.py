@@ -1,11 +1,16 @@
 """Attacks on the engine, each on a real Postgres: nobody receives what he could not SELECT, and nobody stops the others."""
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
 import pytest
 
 from realtime_inspector.model import Identity
 from realtime_inspector.pipeline import river
 from tests.postgres.conftest import Engine
-from tests.postgres.river import Start, start, user
+from tests.postgres.river import ANON, SERVICE, Service, Start, start, user
 
 __all__ = ["start"]
 
@@ -166,7 +171,7 @@ async def test_a_policy_that_catches_its_own_end_is_withheld(engine: Engine, sta
     """The time limit of Postgres comes once, so a policy that catches it could go on for ever."""
     act = "begin perform pg_sleep(9); exception when query_canceled then " * caught + "null; " + "end;" * caught
     service = await start(
-        PUBLICATION + deed(AS_BOB, act.removesuffix(";")) + owned("notes", policy="deed()"), statement_timeout_ms=300
+        PUBLICATION + deed(AS_BOB, act.removesuffix(";")) + owned("notes", policy="deed()"), statement_timeout_ms=1_000
     )
     alice, bob = await service.join(user(ALICE), "notes"), await service.join(user(BOB), "notes", verdicts=True)
     for n in range(2):
@@ -174,3 +179,151 @@ async def test_a_policy_that_catches_its_own_end_is_withheld(engine: Engine, sta
         await alice.until(n + 1)
     await service.settled()
     assert [v["detail"] for v in bob.verdicts] == ["SQLSTATE 57014"] * 2
+
+
+# What a table's owner does between a commit and its check.
+
+GATE = """
+create table gate (id int primary key); grant select on gate to anon;
+create table gated (id int primary key); alter table gated enable row level security; grant select on gated to anon;
+create policy p on gated using (exists (select from gate) or true); alter publication supabase_realtime add table gated;
+"""
+
+
+@asynccontextmanager
+async def held(service: Service) -> AsyncIterator[None]:
+    """Meanwhile nothing is checked: a policy waits for a locked table."""
+    anon = await service.join(ANON, "gated")
+    with psycopg.connect(service.engine.admin) as locker:
+        locker.execute("lock table gate")
+        service.engine.run("insert into gated values (1)")
+        yield
+    await anon.until(1)
+
+
+def wait_until_decoded(engine: Engine) -> None:
+    """Everything that was written so far."""
+    behind = "select sent_lsn < pg_current_wal_insert_lsn() from pg_stat_replication where application_name like '%stream'"
+    deadline = time.monotonic() + 10
+    while engine.run(behind) != [(False,)]:
+        assert time.monotonic() < deadline
+
+
+async def test_a_table_that_takes_anothers_name_does_not_take_its_rights(engine: Engine, start: Start) -> None:
+    service = await start(
+        PUBLICATION
+        + GATE
+        + """
+        create table a (id int primary key, body text); grant select on a to anon;
+        alter publication supabase_realtime add table a;
+        create table b (id int primary key, body text); insert into b values (9, 'SECRET');"""
+    )
+    anon = await service.join(ANON, "a")
+    for n in (1, 2):
+        engine.run(f"insert into a values ({n}, 'x')")
+        await anon.until(n)
+    async with held(service):
+        engine.run("insert into a values (9, 'of a')")
+        wait_until_decoded(engine)
+        engine.run("begin; alter table a rename to old_a; alter table b rename to a; commit")
+    assert (await anon.until(3))[2]["record"] == {"id": 9, "body": "of a"}
+    assert "SECRET" not in str(anon.received)
+
+
+async def test_a_child_tables_row_does_not_answer_for_the_parents(engine: Engine, start: Start) -> None:
+    """Rows of different tables are stored at places of the same name."""
+    service = await start(
+        PUBLICATION
+        + owned("parent")
+        + f"create table child (primary key (id)) inherits (parent); insert into child values (1, '{BOB}', 'of child')"
+    )
+    alice, bob = await service.join(user(ALICE), "parent"), await service.join(user(BOB), "parent")
+    engine.run(f"insert into parent values (1, '{ALICE}', 'of parent')")
+    assert (await alice.until(1))[0]["record"]["body"] == "of parent"
+    await service.settled()
+    assert bob.data == []
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "alter type mood rename value 'sad' to 'blue'",
+        "alter table moods alter m type uuid using gen_random_uuid()",
+        "drop table moods; drop type mood",
+    ],
+)
+async def test_keys_that_no_longer_fit_their_table_cost_no_other_table_anything(engine: Engine, start: Start, ddl: str) -> None:
+    service = await start(
+        PUBLICATION
+        + """
+        create type mood as enum ('sad', 'ok'); create table moods (m mood primary key); create table fine (id int primary key);
+        grant select on moods, fine to service_role; alter publication supabase_realtime add table moods, fine;"""
+    )
+    boss = await service.join(SERVICE, "moods", "fine", verdicts=True)
+    engine.run(f"begin; insert into moods values ('sad'); insert into fine values (1); {ddl}; commit")
+    assert (await boss.until(2)) == [boss.received[-1]["data"]]
+    assert boss.data[0]["record"] == {"id": 1}
+
+
+async def test_columns_that_swapped_names_do_not_answer_for_each_other(engine: Engine, start: Start) -> None:
+    """The log has the old names; policies and grants belong to columns, whatever they are called."""
+    service = await start(
+        PUBLICATION
+        + owned("notes", ", reader uuid")
+        + """create table files (id int primary key, body text, secret text); grant select (id, body) on files to limited;
+        alter publication supabase_realtime add table files;
+        alter table notes replica identity full; alter table files replica identity full;"""
+    )
+    engine.run(f"insert into notes values (1, '{ALICE}', 'SECRET', '{BOB}'); insert into files values (1, 'b', 'SECRET')")
+    bob, limited = await service.join(user(BOB), "notes"), await service.join(user(BOB, "limited"), "files")
+    swap = "alter table {0} rename {1} to x; alter table {0} rename {2} to {1}; alter table {0} rename x to {2};"
+    engine.run("begin; delete from notes; " + swap.format("notes", "owner", "reader") + "commit")
+    engine.run("begin; delete from files; " + swap.format("files", "body", "secret") + "commit")
+    assert (await limited.until(1))[0]["old_record"] == {"id": 1}
+    assert bob.data == []
+
+
+# Keys of every kind.
+
+
+@pytest.mark.parametrize(("extension", "key"), [("ltree", "a.b"), ("citext", "Abc")])
+async def test_keys_whose_operators_live_in_the_applications_schema(
+    engine: Engine, start: Start, extension: str, key: str
+) -> None:
+    service = await start(
+        f"create extension {extension};"
+        + PUBLICATION
+        + f"""create table places (k {extension} primary key, owner uuid); alter table places enable row level security;
+        create policy own on places using (owner = auth.uid());
+        grant select on places to authenticated; grant select (k) on places to limited;
+        alter publication supabase_realtime add table places;"""
+    )
+    whole, part = await service.join(user(ALICE), "places"), await service.join(user(ALICE, "limited"), "places")
+    engine.run(f"insert into places values ('{key}', '{ALICE}')")
+    assert (await whole.until(1))[0]["record"] == {"k": key, "owner": ALICE}
+    assert (await part.until(1))[0]["record"] == {"k": key}
+
+
+async def test_equal_keys_of_two_spellings_are_one_row(engine: Engine, start: Start) -> None:
+    service = await start(
+        PUBLICATION
+        + """create table sums (id numeric primary key, owner uuid); alter table sums enable row level security;
+        create policy own on sums using (owner = auth.uid()); grant select on sums to authenticated;
+        alter publication supabase_realtime add table sums;"""
+    )
+    alice = await service.join(user(ALICE), "sums")
+    engine.run(f"begin; insert into sums values (1.0, '{ALICE}'); update sums set id = 1.00; commit")
+    assert [d["type"] for d in await alice.until(2)] == ["INSERT", "UPDATE"]
+
+
+async def test_a_key_that_is_stored_out_of_line_is_found(engine: Engine, start: Start) -> None:
+    """The new row does not repeat it."""
+    service = await start(
+        PUBLICATION
+        + """create table long (k text primary key, n int); alter table long alter k set storage external;
+        grant select on long to service_role; alter publication supabase_realtime add table long;
+        insert into long select string_agg(md5(n::text), ''), 1 from generate_series(1, 70) n;"""
+    )
+    boss = await service.join(SERVICE, "long")
+    engine.run("update long set n = 2")
+    assert (await boss.until(1))[0]["record"]["n"] == 2

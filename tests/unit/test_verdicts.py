@@ -36,6 +36,7 @@ SHAPE = Shape(
         ColumnFacts("body", 25, "text", "text", "S", Comparable(True, False)),
     ),
     ("id",),
+    ("operator(pg_catalog.=)",),
 )
 EVERY = (Subscription(Binding(1, "*", "public", "notes")),)
 CHECKED = Access(bypasses=False, checked=True, columns=None, reads_claims=True)

@@ -25,14 +25,23 @@ select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind::te
     left join pg_catalog.pg_namespace ln on ln.oid = l.collnamespace
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
   ), '[]')::text as columns,
-  coalesce((
-    select array_agg(a.attname::text order by k.place)
-    from pg_catalog.pg_index i
-    cross join lateral unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
-    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-    where i.indrelid = c.oid and k.place <= i.indnkeyatts and i.indisvalid
-      and case when c.relreplident = 'i' then i.indisreplident else i.indisprimary end
-  ), '{}') as key
+  coalesce(keyed.names, '{}') as key, coalesce(keyed.operators, '{}') as key_operators
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+-- A key's values are equal by the operator of its index (strategy 3 of btree), wherever that is: citext and ltree bring their own.
+left join lateral (
+  select array_agg(a.attname::text order by k.place) as names,
+    array_agg(coalesce(format('operator(%I.%s)', own.nspname, o.oprname), 'operator(pg_catalog.=)') order by k.place) as operators
+  from pg_catalog.pg_index i
+  cross join lateral unnest(i.indkey::int2[], i.indclass::oid[]) with ordinality as k (attnum, opclass, place)
+  join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+  join pg_catalog.pg_opclass oc on oc.oid = k.opclass
+  left join pg_catalog.pg_amop member on member.amopfamily = oc.opcfamily and member.amopstrategy = 3
+    and member.amoplefttype = oc.opcintype and member.amoprighttype = oc.opcintype
+    and member.amopmethod = (select oid from pg_catalog.pg_am where amname = 'btree')
+  left join pg_catalog.pg_operator o on o.oid = member.amopopr
+  left join pg_catalog.pg_namespace own on own.oid = o.oprnamespace
+  where i.indrelid = c.oid and k.place <= i.indnkeyatts and i.indisvalid
+    and case when c.relreplident = 'i' then i.indisreplident else i.indisprimary end
+) as keyed on true
 where c.oid = any ($1)

@@ -12,6 +12,7 @@ declare
   _rti_size int := pg_catalog.cardinality($1);
   _rti_allowed interval := pg_catalog.current_setting('statement_timeout')::pg_catalog.interval;
   _rti_began timestamptz;
+  _rti_asked int;
   _rti_ignored text;
   _rti_some {type}[];
   _rti_seen {result}[];
@@ -20,6 +21,7 @@ declare
 begin
   for _rti_k in 1 .. pg_catalog.cardinality($2) loop
     _rti_began := pg_catalog.clock_timestamp();
+    _rti_asked := _rti_k;
     _rti_visible := null;
     _rti_raised := null;
     _rti_error := null;
@@ -35,23 +37,12 @@ begin
           raise insufficient_privilege;
         end if;
         {query}
-        if pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp() > _rti_allowed then
-          raise query_canceled; -- it came, and the policy caught it
-        end if;
         raise sqlstate 'RTI00';
       exception
         when sqlstate 'RTI00' then
           _rti_visible := _rti_visible operator(pg_catalog.||) _rti_seen;
           _rti_first := _rti_last + 1;
           _rti_last := _rti_first;
-        when query_canceled then
-          -- Postgres stops a statement once and no more, so that this one ends here. To blame is who took most of the time.
-          _rti_identity := _rti_k;
-          _rti_everything := pg_catalog.clock_timestamp() - _rti_began > _rti_allowed operator(pg_catalog./) 2;
-          _rti_visible := null;
-          _rti_error := sqlstate;
-          return next;
-          return;
         when others or assert_failure then
           -- not the policy's fault, as long as it passes: the whole batch is asked again
           if $4 and (sqlstate = '55P03' or pg_catalog.left(sqlstate, 2) in ('40', '53')) then raise; end if;
@@ -63,6 +54,9 @@ begin
           end if;
           _rti_last := _rti_first;
       end;
+      if pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp() > _rti_allowed operator(pg_catalog.*) 0.9::float8 then
+        raise query_canceled; -- Postgres stops a statement once and no more, and a policy can catch that
+      end if;
     end loop;
     if _rti_visible is not null or _rti_raised is not null then
       _rti_identity := _rti_k;
@@ -73,4 +67,12 @@ begin
       return next;
     end if;
   end loop;
+exception when query_canceled then
+  -- The rest has to be asked anew. To blame is who took most of the time.
+  _rti_identity := _rti_asked;
+  _rti_everything := pg_catalog.clock_timestamp() - _rti_began > _rti_allowed operator(pg_catalog./) 2;
+  _rti_visible := null;
+  _rti_raised := null;
+  _rti_error := sqlstate;
+  return next;
 end $_rti_{name}$
