@@ -1,22 +1,26 @@
 """Gives page tests a real demo service and a real Chromium; whatever the page complains about fails the test."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from tests.provision import chromium
 from tests.web.inspector import Demo, Inspector
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
 expect.set_options(timeout=15_000)  # for machines that have much else to do
+LOOPS: dict[int, asyncio.AbstractEventLoop | None] = {}
+"""The loop of each driver."""
 TELL_VIOLATIONS = "addEventListener('securitypolicyviolation', (e) => console.error('CSP', e.violatedDirective, e.blockedURI))"
 
 
@@ -38,10 +42,32 @@ def demo() -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        yield started
+def driver() -> Iterator[Playwright]:
+    """The browser's driver. Its loop counts as running on this thread only during page tests: others run loops of their own."""
+    started = sync_playwright().start()
+    LOOPS[id(started)] = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield started
+    with driving(started):
+        started.stop()
+
+
+@contextmanager
+def driving(driver: Playwright) -> Iterator[None]:
+    """Where the driver may be talked to."""
+    asyncio._set_running_loop(LOOPS[id(driver)])
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(None)
+
+
+@pytest.fixture(scope="session")
+def browser(driver: Playwright) -> Iterator[Browser]:
+    with driving(driver):
+        started = driver.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+    yield started
+    with driving(driver):
         started.close()
 
 
@@ -53,11 +79,12 @@ def database(demo: Demo) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce")
-    made.add_init_script(TELL_VIOLATIONS)
-    yield made
-    made.close()
+def context(driver: Playwright, browser: Browser) -> Iterator[BrowserContext]:
+    with driving(driver):
+        made = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce")
+        made.add_init_script(TELL_VIOLATIONS)
+        yield made
+        made.close()
 
 
 @pytest.fixture
