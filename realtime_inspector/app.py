@@ -32,7 +32,7 @@ from realtime_inspector.visibility.subscription import Authorized
 
 ADMIN_CONNECTIONS: Final = 4
 RETRY_SECONDS: Final = 1.0
-CLOSE_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 0.5
 _log = structlog.get_logger(__name__)
 
 Ready = Callable[[str, int], None]

@@ -30,7 +30,7 @@ __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 PORTS = range(20_000, 32_768)  # below the ports that systems hand out to outgoing connections
 START_SECONDS = 60.0
 PATIENCE = 2.0  # seconds for a former life of the same cluster to let go of its port
-ENDINGS = ((signal.SIGINT, 2.0), (signal.SIGQUIT, 1.0), (signal.SIGKILL, 1.0))  # fast, immediate, no choice; seconds to wait
+ENDINGS = ((signal.SIGINT, 1.2), (signal.SIGQUIT, 0.5), (signal.SIGKILL, 0.5))  # fast, immediate, no choice; seconds to wait
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -97,7 +97,7 @@ class EmbeddedPostgres:
             raise
 
     async def stop(self) -> None:
-        """End Postgres, within 4 seconds, and remove what is temporary; harmless when it does not run."""
+        """End Postgres, within 3 seconds, and remove what is temporary; harmless when it does not run."""
         for number, seconds in ENDINGS:
             if self.process is not None and self.process.poll() is None:
                 self.process.send_signal(number)
