@@ -27,4 +27,4 @@ async def endpoint(websocket: WebSocket) -> None:
 
 if __name__ == "__main__":
     app = Starlette(routes=[WebSocketRoute("/", endpoint)])
-    uvicorn.run(app, port=int(sys.argv[1]), loop=sys.argv[2], log_level="warning")  # type: ignore[arg-type]
+    uvicorn.run(app, port=int(sys.argv[1]), loop=sys.argv[2], log_level="warning")

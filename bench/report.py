@@ -30,7 +30,7 @@ class Figure:
 
 def show(figures: Iterable[Figure]) -> str:
     """A table for people."""
-    rows = [("figure", "unit", "ours", "goal", "reference", "ratio", "goal", "")]
+    rows: list[tuple[str, ...]] = [("figure", "unit", "ours", "goal", "reference", "ratio", "goal", "")]
     rows += [_row(figure) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -22,7 +22,7 @@ async def main(port: int) -> None:
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """The event loop that uvicorn means by this name, so that both sides of a comparison have the same."""
-    return uvicorn.Config("", loop=name, log_config=None).get_loop_factory()  # type: ignore[arg-type]
+    return uvicorn.Config("", loop=name, log_config=None).get_loop_factory()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from realtime_inspector.settings import Settings
 
 REQUEST_SECONDS: Final = 10.0
 """How long a request may take to arrive whole."""
-STOP_SECONDS: Final = 2
+STOP_SECONDS: Final = 1
 """How long sockets and requests may take to end when the service stops."""
 BACKLOG: Final = 2_048
 
@@ -93,12 +93,16 @@ class _Deadline(H11Protocol):
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    bound = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(BACKLOG)  # who comes before uvicorn accepts has to wait, but is not refused
     except OSError as error:
+        if bound is not None:
+            bound.close()
         hint = "Choose another RTI_PORT or RTI_HOST; port 0 is any free one."
         raise SetupError(f"Cannot listen on {host} port {port}: {error.strerror}", hint=hint) from error
     bound.setblocking(False)
