@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -80,7 +81,7 @@ class _Deadline(H11Protocol):
         if self._deadline is None:  # the next request on the same connection
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._expire)
         super().data_received(data)
-        if self.transport.get_protocol() is not self or (self.cycle is not None and not self.cycle.more_body):
+        if self.transport.get_protocol() is not self or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._relax()
 
     def _relax(self) -> None:
