@@ -87,7 +87,8 @@ class Authorizer:
                     f"invalid column for select {name}", hint=f"Grant SELECT on the column to {identity.role}, or leave it out."
                 )
         checked = [await _check_condition(connection, shape, condition, readable) for condition in conditions]
-        exact = frozenset(c.column for c in checked if (column := shape.column(c.column)) and column.comparable.exact)
+        columns = [column for condition in checked if (column := shape.column(condition.column)) is not None]
+        exact = frozenset((column.name, column.type_oid) for column in columns if column.comparable.exact)
         return Subscription(binding, tuple(checked), exact)
 
     async def _connected(self) -> Connection:

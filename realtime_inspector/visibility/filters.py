@@ -17,6 +17,7 @@ TEXT_OPERATORS = frozenset(("like", "ilike", "match", "imatch"))
 EQUALITIES = frozenset(("eq", "neq", "in", "isdistinct"))
 MAX_IN_VALUES = 100
 _ORDERINGS = {"lt": lt, "lte": le, "gt": gt, "gte": ge}
+_INTEGER = re.compile(r"-?[0-9]+", re.ASCII).fullmatch  # the column may have been text when the filter was accepted
 _CONDITION = re.compile(r"([^=]+)=(not\.)?([a-z]+)\.(.*)", re.DOTALL)
 
 
@@ -74,7 +75,7 @@ def matches(condition: Condition, value: str | None, comparable: Comparable) -> 
         return condition.operator == "isdistinct" and not condition.negated
     if condition.operator in EQUALITIES and comparable.exact:
         return _equality(condition, value) is not condition.negated
-    if condition.operator in _ORDERINGS and comparable.integer:
+    if condition.operator in _ORDERINGS and comparable.integer and _INTEGER(condition.values[0]):
         return _ORDERINGS[condition.operator](int(value), int(condition.values[0])) is not condition.negated
     return None
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from realtime_inspector.model import UNCHANGED, Change, Identity, Operation, Relation, Row, Value
-from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
 ANY = "*"
+TypedColumn = tuple[str, int]
+"""A column's name and the oid of its type."""
 Outlet = TypeVar("Outlet")
 """A live socket; the index only keeps it, the pipeline writes to it."""
 
@@ -53,10 +54,13 @@ class Audience(Generic[Outlet]):
 
 @dataclass(slots=True)
 class _Bucket(Generic[Outlet]):
-    """The audiences that name one table: those found by a value of a column, and those that must always be asked."""
+    """The audiences that name one table: those found by a value of a column, and those that must always be asked.
+
+    Who is told verdicts is among the latter: an event that the filter leaves out is one of them.
+    """
 
     general: dict[Audience[Outlet], None] = field(default_factory=dict)
-    by_value: dict[str, dict[str, dict[Audience[Outlet], None]]] = field(default_factory=dict)
+    by_value: dict[TypedColumn, dict[str, dict[Audience[Outlet], None]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.general or self.by_value)
@@ -142,14 +146,15 @@ class Index(Generic[Outlet]):
     def _place(self, audience: Audience[Outlet]) -> None:
         for table, subscriptions in _by_table(audience.key.subscriptions).items():
             bucket = self._buckets.setdefault(table, _Bucket())
-            equalities = [_lookup_condition(subscription) for subscription in subscriptions]
-            if any(equality is None for equality in equalities):
+            equalities = [_lookup(subscription) for subscription in subscriptions]
+            if audience.key.verdicts or any(equality is None for equality in equalities):
                 bucket.general[audience] = None
                 continue
             for equality in equalities:
                 assert equality is not None
-                for value in equality.values:
-                    bucket.by_value.setdefault(equality.column, {}).setdefault(value, {})[audience] = None
+                column, values = equality
+                for value in values:
+                    bucket.by_value.setdefault(column, {}).setdefault(value, {})[audience] = None
 
     def _displace(self, audience: Audience[Outlet]) -> None:
         for table in _by_table(audience.key.subscriptions):
@@ -185,16 +190,17 @@ def _by_table(subscriptions: Iterable[Subscription]) -> dict[tuple[str, str], li
     return tables
 
 
-def _lookup_condition(subscription: Subscription) -> Condition | None:
+def _lookup(subscription: Subscription) -> tuple[TypedColumn, tuple[str, ...]] | None:
     """An equality by which the subscription can be found; the authorizer marked those that texts can decide."""
+    exact = dict(subscription.exact_columns)
     for condition in subscription.conditions:
-        if condition.operator in ("eq", "in") and not condition.negated and condition.column in subscription.exact_columns:
-            return condition
+        if condition.operator in ("eq", "in") and not condition.negated and condition.column in exact:
+            return (condition.column, exact[condition.column]), condition.values
     return None
 
 
 def _by_value(
-    changes: list[Change], column: str, by_value: dict[str, dict[Audience[Outlet], None]]
+    changes: list[Change], column: TypedColumn, by_value: dict[str, dict[Audience[Outlet], None]]
 ) -> Iterator[Audience[Outlet]]:
     for change in changes:
         value = _value(change, column)
@@ -205,13 +211,13 @@ def _by_value(
             yield from by_value[value]
 
 
-def _value(change: Change, column: str) -> Value:
+def _value(change: Change, column: TypedColumn) -> Value:
     """The column's value in the row that a filter is decided on; UNCHANGED when the stream does not tell."""
     row: Row | None = change.new if change.new is not None else change.old
     if row is None:
         return UNCHANGED
     for position, candidate in enumerate(change.relation.columns):
-        if candidate.name == column:
+        if (candidate.name, candidate.type_oid) == column:
             known = change.new is not None or change.old_is_full or candidate.is_key
             return row[position] if known else UNCHANGED
     return UNCHANGED

@@ -10,12 +10,13 @@ from realtime_inspector.visibility.filters import Condition
 class Subscription:
     """One accepted binding with its parsed filter (ANDed; empty: every row).
 
-    `exact_columns`: the filtered columns whose values may be compared as texts; their condition values are canonical.
+    `exact_columns`: name and type oid of the filtered columns whose values may be compared as texts, as long as they have
+    that type; their condition values are canonical.
     """
 
     binding: Binding
     conditions: tuple[Condition, ...] = ()
-    exact_columns: frozenset[str] = frozenset()
+    exact_columns: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,14 +227,23 @@ def decide(subscriptions: Sequence[Subscription], identity: Identity, evidence: 
     if refused is not None:
         yield from _withheld(evidence, subscriptions, refused, explain)
         return
+    access = evidence.access[identity.role]
+    # A filter is no oracle for a column that the role may no longer read.
+    unreadable = tuple(dict.fromkeys(c.column for s in subscriptions for c in s.conditions if not access.reads(c.column)))
     verdicts = _Verdicts(evidence, identity)
     for number in range(len(evidence.changes)) if explain else verdicts.visible():
         wanting = [s for s in subscriptions if wants(s, evidence.changes[number].operation)]
+        if unreadable and wanting:
+            wanting = [s for s in wanting if not any(c.column in unreadable for c in s.conditions)]
+            if explain and not wanting:
+                yield Decision(
+                    number, Verdict(Reason.NO_PRIVILEGE, f"role {identity.role} has no SELECT on {', '.join(unreadable)}")
+                )
         if not wanting:
             continue
         verdict = verdicts.of(number)
         if verdict is DELIVERED:
-            passing = tuple(s for s in wanting if _passes(s, evidence, number))
+            passing = tuple(s for s in wanting if _passes(s, evidence, number, verdicts.askable(number)))
             verdict = DELIVERED if passing else _unfiltered(wanting, evidence)
             wanting = list(passing)
         if verdict is DELIVERED:
@@ -249,7 +258,9 @@ def _withheld(evidence: Evidence, subscriptions: Sequence[Subscription], verdict
             yield Decision(number, verdict)
 
 
-def _passes(subscription: Subscription, evidence: Evidence, number: int) -> bool:
+def _passes(subscription: Subscription, evidence: Evidence, number: int, askable: Sequence[str] | None) -> bool:
+    if askable is not None and any(condition.column not in askable for condition in subscription.conditions):
+        return False
     return all(number in evidence.mask(condition) for condition in subscription.conditions)
 
 
@@ -313,3 +324,8 @@ class _Verdicts:
     def old_visible(self, number: int) -> bool:
         """Whether the values that the log has of the old row may be shown."""
         return number in self._old if self._checked else self._evidence.columns_hold
+
+    def askable(self, number: int) -> Sequence[str] | None:
+        """The columns that a filter may ask about, None for all: whoever is told a key only learns nothing else by filters."""
+        deleted = self._evidence.changes[number].operation is Operation.DELETE
+        return self._evidence.shape.key if deleted and not self.old_visible(number) else None

@@ -327,3 +327,61 @@ async def test_a_key_that_is_stored_out_of_line_is_found(engine: Engine, start: 
     boss = await service.join(SERVICE, "long")
     engine.run("update long set n = 2")
     assert (await boss.until(1))[0]["record"]["n"] == 2
+
+
+# Filters as oracles, and filters that are out of date.
+
+
+async def test_a_filter_tells_nothing_about_a_column_that_may_no_longer_be_read(engine: Engine, start: Start) -> None:
+    service = await start(
+        PUBLICATION
+        + """create table files (id int primary key, secret text); grant select on files to limited;
+        alter publication supabase_realtime add table files;"""
+    )
+    limited = await service.join(user(ALICE, "limited"), "files", filter="secret=eq.cancer", verdicts=True)
+    engine.run("revoke select on files from limited; grant select (id) on files to limited")
+    engine.run("insert into files values (1, 'cancer'), (2, 'flu')")
+    await service.settled()
+    assert limited.data == []
+    assert [(v["reason"], v["detail"]) for v in limited.verdicts] == [
+        ("no_privilege", "role limited has no SELECT on secret")
+    ] * 2
+
+
+async def test_who_is_told_a_deleted_key_learns_nothing_else_by_filters(engine: Engine, start: Start) -> None:
+    service = await start(PUBLICATION + owned("notes") + "alter table notes replica identity full;", deletes="keys")
+    engine.run(f"insert into notes values (1, '{ALICE}', 'cancer'), (2, '{ALICE}', 'flu')")
+    filters = ("body=eq.cancer", "id=eq.1", "body=eq.flu")
+    bob = [await service.join(user(BOB), "notes", filter=text) for text in filters[:2]]
+    boss = await service.join(SERVICE, "notes", filter=filters[2])
+    engine.run("delete from notes")
+    await service.settled()
+    assert [[d["old_record"]["id"] for d in each.data] for each in (*bob, boss)] == [[], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "condition", "delivered"),
+    [("int", "numeric(8, 2)", "eq.5", [1]), ("text", "int", "gt.abc", []), ("text", "int", "gt.4", [1])],
+)
+async def test_a_filter_outlives_its_columns_type(
+    engine: Engine, start: Start, before: str, after: str, condition: str, delivered: list[int]
+) -> None:
+    service = await start(
+        PUBLICATION
+        + f"""create table goods (id int primary key, n {before}); grant select on goods to service_role;
+        alter publication supabase_realtime add table goods;"""
+    )
+    boss, bystander = await service.join(SERVICE, "goods", filter=f"n={condition}"), await service.join(SERVICE, "goods")
+    engine.run(f"alter table goods alter n type {after} using n::{after}; insert into goods values (1, '5'), (2, '4')")
+    await service.settled()
+    assert [[payload["data"]["record"]["id"] for payload in each.received] for each in (boss, bystander)] == [delivered, [1, 2]]
+
+
+async def test_the_inspector_is_told_of_every_event_that_a_filter_leaves_out(engine: Engine, start: Start) -> None:
+    """Though the index would find others' events by their values."""
+    service = await start(PUBLICATION + "create table other (id int primary key); grant select on other to service_role;")
+    engine.run("alter publication supabase_realtime add table other")
+    boss = await service.join(SERVICE, "other", filter="id=eq.1", verdicts=True)
+    engine.run("insert into other values (2)")
+    await service.settled()
+    assert [v["reason"] for v in boss.verdicts] == ["filtered"]

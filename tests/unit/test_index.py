@@ -30,7 +30,7 @@ def binding(table: str = "tweets", event: str = "*", schema: str = "public") -> 
 
 def by_owner(*owners: str, negated: bool = False) -> Subscription:
     condition = Condition("owner", "in" if len(owners) > 1 else "eq", owners, negated)
-    return Subscription(binding(), (condition,), frozenset(["owner"]))
+    return Subscription(binding(), (condition,), frozenset([("owner", 25)]))
 
 
 def change(new: Row | None = ("1", "alice"), old: Row | None = None, *, full: bool = False) -> Change:
