@@ -187,8 +187,8 @@ class Gatherer:
         for role, policy in policies.items():
             askers = _askers([i for i in checked if i.role == role], evidence.access)
             if policy.expression is not None:
-                question = Question(by_tuple(evidence.shape, policy.expression), literals, list(askers))
-                questions.append((question, askers, numbers))
+                function = by_tuple(evidence.shape, policy.expression, folds=evidence.access[role].folds)
+                questions.append((Question(function, literals, list(askers)), askers, numbers))
         return questions
 
     async def _filter(self, each: Gathered) -> None:
@@ -248,15 +248,16 @@ def _about_rows(each: Gathered) -> list[tuple[Question, dict[Identity, list[Iden
         return []
     shape, access = each.evidence.shape, each.evidence.access
     checked = _checked(each)
+    folds = any(access[identity.role].folds for identity in checked)
     questions = []
     whole = _askers([i for i in checked if access[i.role].columns is None], access)
     if whole:
         ctids = [row.ctid for row in _stored(each.fetched)]
-        questions.append((Question(by_ctid(shape), ctids, list(whole)), whole, None))
+        questions.append((Question(by_ctid(shape, folds=folds), ctids, list(whole)), whole, None))
     partial = _askers([i for i in checked if access[i.role].columns is not None], access)
     if partial:
         keys = [_key_text(shape, row) for row in each.evidence.values]
-        questions.append((Question(by_key(shape), keys, list(partial)), partial, None))
+        questions.append((Question(by_key(shape, folds=folds), keys, list(partial)), partial, None))
     return questions
 
 

@@ -32,16 +32,20 @@ class Question:
     identities: Sequence[Identity]
 
 
-def by_ctid(shape: Shape) -> Function:
-    """For roles that may read the whole table: a Tid Scan, whatever the key's type is (tid equality is leakproof)."""
+def by_ctid(shape: Shape, *, folds: bool = False) -> Function:
+    """For roles that may read the whole table: a Tid Scan, whatever the key's type is (tid equality is leakproof).
+
+    `folds`, here and below: see Access; each identity then gets a plan of its own, which costs several times as much.
+    """
     return _function(
         "tid",
         "tid",
+        folds,
         f"select pg_catalog.array_agg(t.ctid) into _rti_seen from only {_table(shape)} as t where t.ctid = any (_rti_some);",
     )
 
 
-def by_key(shape: Shape) -> Function:
+def by_key(shape: Shape, *, folds: bool = False) -> Function:
     """For roles with column grants, which may not read ctid: finds the row by its key, which they must be able to read.
 
     Each wanted element is a JSON array of the key columns' texts.
@@ -54,13 +58,14 @@ def by_key(shape: Shape) -> Function:
     return _function(
         "text",
         "int",
+        folds,
         "select pg_catalog.array_agg(w.place::int - 1 + _rti_first) into _rti_seen "
         "from (select u.key::json as key, u.place from pg_catalog.unnest(_rti_some) with ordinality as u (key, place)) as w "
         f"join only {_table(shape)} as t on {' and '.join(parts)};",
     )
 
 
-def by_tuple(shape: Shape, expression: str) -> Function:
+def by_tuple(shape: Shape, expression: str, *, folds: bool = False) -> Function:
     """For rows that are no longer stored: the policies' expression, asked about a literal of the row's type.
 
     The alias is the table's bare name, because sub-selects in the expression refer to its columns by it.
@@ -69,6 +74,7 @@ def by_tuple(shape: Shape, expression: str) -> Function:
     return _function(
         "text",
         "int",
+        folds,
         "select pg_catalog.array_agg(_rti_row._rti_place::int - 1 + _rti_first) into _rti_seen "
         "from pg_catalog.unnest(_rti_some) with ordinality as _rti_row (_rti_literal, _rti_place), "
         f"lateral pg_catalog.unnest(array[_rti_row._rti_literal::{_table(shape)}]) as {alias} where {expression};",
@@ -85,8 +91,8 @@ def _table(shape: Shape) -> str:
     return quote_table(shape.schema, shape.name)
 
 
-def _function(argument: str, result: str, query: str) -> Function:
-    name = "visible_" + blake2b(query.encode(), digest_size=12).hexdigest()
-    template = sql.load("visible")
-    definition = template.format(name=name, type=argument, result=result, query=query)
+def _function(argument: str, result: str, folds: bool, query: str) -> Function:
+    planning = "force_custom_plan" if folds else "force_generic_plan"
+    name = "visible_" + blake2b(f"{planning} {query}".encode(), digest_size=12).hexdigest()
+    definition = sql.load("visible").format(name=name, type=argument, result=result, planning=planning, query=query)
     return Function(name, definition, argument)

@@ -206,7 +206,8 @@ def _text(value: bytes | None) -> str | None:
 def _access(result: PGresult) -> dict[int, dict[str, Access]]:
     found: dict[int, dict[str, Access]] = {}
     for row in range(result.ntuples):
-        oid, role, bypasses, checked, columns, reads_claims = (result.get_value(row, column) or b"" for column in range(6))
+        oid, role, bypasses, checked, columns, *others = (result.get_value(row, column) or b"" for column in range(7))
         readable = frozenset(orjson.loads(columns)) if columns else None
-        found.setdefault(int(oid), {})[role.decode()] = Access(bypasses == b"t", checked == b"t", readable, reads_claims == b"t")
+        reads_claims, folds = (flag == b"t" for flag in others)
+        found.setdefault(int(oid), {})[role.decode()] = Access(bypasses == b"t", checked == b"t", readable, reads_claims, folds)
     return found

@@ -73,13 +73,15 @@ class Access:
     """What a role may read of a relation at this moment. `columns`: the readable ones, None for all of them.
 
     `bypasses`: superuser or BYPASSRLS. `checked`: row-level security applies to this role here. `reads_claims`: a policy
-    may give different users of the role different answers.
+    may give different users of the role different answers. `folds`: a policy calls a function of the application that is
+    declared immutable, so that a plan would keep the first user's result.
     """
 
     bypasses: bool
     checked: bool
     columns: frozenset[str] | None
     reads_claims: bool
+    folds: bool = False
 
     def reads(self, column: str) -> bool:
         """Whether the role may read the column."""

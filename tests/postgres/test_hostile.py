@@ -55,6 +55,28 @@ async def test_what_a_policy_keeps_in_a_setting_is_forgotten_before_the_next_ide
     assert [[d["record"]["id"] for d in each.data] for each in (alice, bob)] == [[1], [2]]
 
 
+@pytest.mark.parametrize(
+    ("helper", "policy"),
+    [
+        ("create function me() returns uuid immutable language sql as 'select auth.uid()'", "owner = me()"),
+        (
+            "create domain mine as uuid check (value = coalesce(auth.uid(), value))",
+            "owner::mine is not null",
+        ),
+    ],
+    ids=["immutable", "domain"],
+)
+async def test_claims_that_a_policy_reads_in_hiding_are_each_identitys_own(
+    engine: Engine, start: Start, helper: str, policy: str
+) -> None:
+    """What a function that claims to be immutable says becomes part of the plan; what a domain checks is not in the policy."""
+    service = await start(PUBLICATION + helper + ";" + owned("notes", policy=policy))
+    alice, bob = await service.join(user(ALICE), "notes"), await service.join(user(BOB), "notes")
+    engine.run(OF_BOTH)
+    await service.settled()
+    assert [[d["record"]["id"] for d in each.data] for each in (alice, bob)] == [[1], [2]]
+
+
 NAMESAKES = {
     "cardinality": "create function public.cardinality(tid[]) returns int language sql immutable as 'select 1'",
     "array_agg": """create function public.every(tid[], tid) returns tid[] language sql immutable

@@ -6,7 +6,7 @@
 -- When a policy raises, the identity is asked again row by row, so that one bad row does not hide the others.
 create or replace function pg_temp.{name}(_rti_wanted {type}[], _rti_roles text[], _rti_claims text[], _rti_patient boolean)
 returns table (_rti_identity int, _rti_everything boolean, _rti_visible {result}[], _rti_raised int[], _rti_error text)
-language plpgsql set plan_cache_mode = force_generic_plan as $_rti_{name}$
+language plpgsql set plan_cache_mode = {planning} as $_rti_{name}$
 #variable_conflict use_column
 declare
   _rti_size int := pg_catalog.cardinality($1);
