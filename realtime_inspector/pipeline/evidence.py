@@ -182,6 +182,7 @@ class Gatherer:
             return []
         policies = await self._catalog.old_row_policies(evidence.shape, {identity.role for identity in checked})
         evidence.old_refused = {role: policy.refusal for role, policy in policies.items() if policy.expression is None}
+        evidence.old_timeless = frozenset(role for role, policy in policies.items() if policy.timeless)
         literals = [_literal(evidence.shape, evidence.changes[number]) for number in numbers]
         questions = []
         for role, policy in policies.items():

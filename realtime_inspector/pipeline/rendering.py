@@ -135,7 +135,12 @@ class Rendering:
     def _old_record(self, change: Change, shown: Sequence[_Column], old_visible: bool, limit: int = 0) -> bytes | None:
         if change.operation is Operation.INSERT:
             return None
-        return _json(shown, old_values(change, self._evidence.shape.key, everything=old_visible), limit)
+        values = old_values(change, self._evidence.shape.key, everything=old_visible)
+        if change.new is not None and not old_visible and self._evidence.deletes == "checked":
+            # The key that a row had before may belong to what was hidden then.
+            now = dict(zip([column.name for column in change.relation.columns], change.new, strict=True))
+            values = {name: value for name, value in values.items() if now[name] in (value, UNCHANGED)}
+        return _json(shown, values, limit)
 
     def _shows(self, columns: Columns, name: str) -> bool:
         """Readable and, where the client selected columns, selected or part of the key."""

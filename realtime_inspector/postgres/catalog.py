@@ -22,10 +22,14 @@ from realtime_inspector.visibility.filters import Condition
 
 @dataclass(frozen=True, slots=True)
 class OldRowPolicies:
-    """The SELECT policies of one role as one expression over a tuple; None when they cannot be asked about an old row."""
+    """The SELECT policies of one role as one expression over a tuple; None when they cannot be asked about an old row.
+
+    `timeless`: what they say of the row now is what they said while it was stored.
+    """
 
     expression: str | None
     refusal: str = ""
+    timeless: bool = False
 
 
 class Catalog:
@@ -101,4 +105,4 @@ def _combine(policies: Sequence[asyncpg.Record]) -> OldRowPolicies:
     permissive = [f"coalesce(({p['expression']}), false)" for p in policies if p["permissive"]]
     restrictive = [f"coalesce(({p['expression']}), false)" for p in policies if not p["permissive"]]
     one = f"({' or '.join(permissive)})" if permissive else "false"
-    return OldRowPolicies(" and ".join([*restrictive, one]))
+    return OldRowPolicies(" and ".join([*restrictive, one]), timeless=all(policy["timeless"] for policy in policies))

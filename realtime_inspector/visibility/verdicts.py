@@ -60,7 +60,8 @@ class Evidence:
 
     `rows`: per change the number of its row in the snapshot, None if it is not stored there.
     `values`: per row, its columns' texts by name. `sights`: over row numbers. `old_sights`: over change numbers.
-    `old_refused`: by role, why its policies cannot be asked about an old row.
+    `old_refused`: by role, why its policies cannot be asked about an old row. `old_timeless`: the roles of which the answer is
+    about the past as well; other policies read tables that may have changed with the row.
     `satisfied`: what Postgres said about conditions that texts cannot decide: the satisfying texts, None if it failed.
     `columns_hold`: the columns that the log names are still the same ones.
     """
@@ -75,6 +76,7 @@ class Evidence:
     old_sights: dict[Identity, Sight] = field(default_factory=dict)
     satisfied: Mapping[tuple[str, Condition], frozenset[str] | None] = field(default_factory=dict)
     old_refused: Mapping[str, str] = field(default_factory=dict)
+    old_timeless: frozenset[str] = frozenset()
     deletes: Literal["checked", "keys"] = "checked"
     columns_hold: bool = True
     _masks: dict[Condition, frozenset[int]] = field(default_factory=dict, init=False)
@@ -323,7 +325,9 @@ class _Verdicts:
 
     def old_visible(self, number: int) -> bool:
         """Whether the values that the log has of the old row may be shown."""
-        return number in self._old if self._checked else self._evidence.columns_hold
+        if self._checked:
+            return number in self._old and self._role in self._evidence.old_timeless
+        return self._evidence.columns_hold
 
     def askable(self, number: int) -> Sequence[str] | None:
         """The columns that a filter may ask about, None for all: whoever is told a key only learns nothing else by filters."""

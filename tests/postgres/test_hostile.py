@@ -305,6 +305,67 @@ async def test_columns_that_swapped_names_do_not_answer_for_each_other(engine: E
     assert bob.data == []
 
 
+# What rows were before.
+
+
+async def test_a_permission_that_came_later_does_not_open_what_a_row_was_before(engine: Engine, start: Start) -> None:
+    """Membership given, and a hiding entry taken away, in the very transaction that cleans or deletes the row."""
+    service = await start(
+        PUBLICATION
+        + """create table team (member uuid); create table hidden (id int primary key);
+        grant select on team, hidden to authenticated;"""
+        + owned("plans", policy="exists (select from team where member = auth.uid())")
+        + owned("drafts", policy="not exists (select from hidden where hidden.id = drafts.id)")
+        + """alter table plans replica identity full; alter table drafts replica identity full;
+        insert into plans values (1, null, 'SECRET'); insert into drafts values (1, null, 'SECRET');
+        insert into hidden values (1); alter table hidden add foreign key (id) references drafts on delete cascade;"""
+    )
+    bob = await service.join(user(BOB), "plans", "drafts")
+    engine.run(f"begin; update plans set body = 'clean'; insert into team values ('{BOB}'); commit; delete from drafts")
+    assert [(d["type"], d["old_record"]) for d in await bob.until(2)] == [("UPDATE", {"id": 1}), ("DELETE", {"id": 1})]
+
+
+@pytest.mark.parametrize(
+    ("function", "timeless"),
+    [
+        ("auth.uid()", True),
+        ("me()", True),
+        ("member()", False),
+        ("cautious()", False),
+    ],
+)
+async def test_old_values_are_shown_where_only_row_and_claims_decide(
+    engine: Engine, start: Start, function: str, timeless: bool
+) -> None:
+    service = await start(
+        PUBLICATION
+        + f"""create table people (id uuid); insert into people values ('{ALICE}');
+        create function me() returns uuid stable language plpgsql as $$ begin
+          return nullif(current_setting('request.jwt.claims', true)::jsonb ->> 'sub', '')::uuid; end $$;
+        create function member() returns uuid stable security definer language sql as $$ select id from public.people $$;
+        create function cautious() returns uuid stable language sql as $$ select public.me() $$;"""
+        + owned("notes", policy=f"owner = (select {function})")
+        + "alter table notes replica identity full;"
+    )
+    engine.run(OF_ALICE)
+    alice = await service.join(user(ALICE), "notes")
+    engine.run("delete from notes")
+    assert (await alice.until(1))[0]["old_record"] == {"id": 1} | ({"owner": ALICE, "body": "a"} if timeless else {})
+
+
+async def test_the_key_of_a_hidden_row_is_not_told_when_it_gets_another_one(engine: Engine, start: Start) -> None:
+    service = await start(
+        PUBLICATION
+        + """create table people (email text primary key, public boolean); alter table people enable row level security;
+        create policy p on people using (public); grant select on people to authenticated, service_role;
+        alter publication supabase_realtime add table people; insert into people values ('secret@example.com', false);"""
+    )
+    bob, boss = await service.join(user(BOB), "people"), await service.join(SERVICE, "people")
+    engine.run("update people set email = 'public@example.com', public = true; update people set public = true")
+    assert [d["old_record"] for d in await bob.until(2)] == [{}, {"email": "public@example.com"}]
+    assert (await boss.until(2))[0]["old_record"] == {"email": "secret@example.com"}
+
+
 # Keys of every kind.
 
 

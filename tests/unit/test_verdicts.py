@@ -164,6 +164,8 @@ def test_old_values_of_an_update_are_for_those_who_saw_the_old_row() -> None:
     about = evidence(change, sights={USER: Sight([0])})
     assert [d.old_visible for d in delivered(about)] == [False]
     about = evidence(change, sights={USER: Sight([0])}, old_sights={USER: Sight([0])})
+    assert [d.old_visible for d in delivered(about)] == [False]  # policies that read other tables answer for today only
+    about = replace(about, old_timeless=frozenset(["authenticated"]))
     assert [d.old_visible for d in delivered(about)] == [True]
     assert [d.old_visible for d in delivered(about, SERVICE)] == [True]
 
