@@ -52,7 +52,11 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 
 @dataclass(eq=False, slots=True)
 class Socket:
-    """A live socket, its session, and what the world knows of it. `topics`: topic -> whether it receives its own broadcasts."""
+    """A live socket, its session, and what the world knows of it.
+
+    `topics`: topic -> whether it receives its own broadcasts. `questions`: how many to the world are open. `due`: when the
+    session wants a tick.
+    """
 
     name: str
     link: Link
@@ -64,6 +68,7 @@ class Socket:
     topics: dict[str, bool] = field(default_factory=dict)
     impersonations: tuple[str, ...] = ()
     questions: int = 0
+    due: float | None = None
 
 
 class Members:
@@ -221,6 +226,7 @@ class Hub:
         try:
             for effect in act(time.time()):
                 self._execute[type(effect)](socket, effect)
+            socket.due = socket.session.next_tick()
         except Exception:
             self._failed.value += 1
             number = secrets.token_hex(4)
@@ -231,10 +237,8 @@ class Hub:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = time.time()
-            for socket in list(self._sockets.values()):
-                due = socket.session.next_tick()
-                if due is not None and due <= now:
-                    self._run(socket, socket.session.tick)
+            for socket in [socket for socket in self._sockets.values() if socket.due is not None and socket.due <= now]:
+                self._run(socket, socket.session.tick)
 
     # Effects, one method each.
 

@@ -61,7 +61,7 @@ class Connection:
     __slots__ = (
         *("pending", "_blocked", "_settling", "_write_now", "_transport"),  # first: all that a delivery touches, close together
         *("_backlog", "_ending_at", "_farewell", "_gone", "_held", "_inbox", "_kept", "_loop", "_lost", "_paused", "_pings"),
-        *("_progress_at", "_protocol", "_receive", "_received_at", "_remaining", "_served", "_waiters", "_wire"),
+        *("_progress_at", "_protocol", "_receive", "_received_at", "_remaining", "_served", "_waiters", "_wire", "attention_at"),
     )
 
     def __init__(self, transport: asyncio.Transport, wire: Wire, protocol: Handshaken) -> None:
@@ -78,6 +78,7 @@ class Connection:
         self._remaining = 0
         self._progress_at = self._received_at = self._loop.time()
         self._pings = 0
+        self.attention_at = self._received_at + PING_SECONDS
         self._farewell: tuple[int, str] | None = None
         self._ending_at: float | None = None
         self._inbox: deque[str | bytes] | None = None
@@ -126,7 +127,7 @@ class Connection:
         if self.pending is not None:
             self._farewell = (code, reason)
             self._settling = True
-            self._ending_at = self._loop.time() + self._wire.queue_seconds
+            self._end_by(self._wire.queue_seconds)
             self.flush()
             self.pending = None
 
@@ -152,24 +153,28 @@ class Connection:
             self._settle()
 
     def sweep(self, now: float) -> None:
-        """Once per second: ends what does not end by itself, closes who does not read or is silent, pings."""
+        """Ends what does not end by itself, closes who does not read or is silent, pings."""
         silence = now - self._received_at
         if self._ending_at is not None:
             if now >= self._ending_at:
                 self.abort()
-        elif self._blocked and self._stalled(now):
-            self._give_up("nothing was read for too long")
+        elif self._blocked:
+            if self._stalled(now):
+                self._give_up("nothing was read for too long")
         elif silence >= IDLE_SECONDS:
             self.close(GOING_AWAY, "no frame came for 60 seconds")
-        elif silence >= PING_SECONDS * (self._pings + 1):
-            self._pings += 1
-            self.send(_PING)
+        else:
+            if silence >= PING_SECONDS * (self._pings + 1):
+                self._pings += 1
+                self.send(_PING)
+            self.attention_at = self._received_at + PING_SECONDS * (self._pings + 1)
 
     # What the protocol calls.
 
     def blocked(self) -> None:
         """Something waits in the transport."""
         self._blocked = True
+        self.attention_at = 0.0
         self._remaining = self._transport.get_write_buffer_size()
         self._progress_at = self._loop.time()
         self._keep(b"")
@@ -228,7 +233,7 @@ class Connection:
             self._farewell = None
             self.flush()
             self._write_close(SERVICE_RESTART, "the service restarts")
-            self._ending_at = self._loop.time() + SHUTDOWN_SECONDS
+            self._end_by(SHUTDOWN_SECONDS)
 
     # Inside.
 
@@ -280,8 +285,12 @@ class Connection:
         self.pending = self._farewell = self._inbox = None
         self._backlog.clear()
         self._kept = 0
-        self._ending_at = self._loop.time() + GRACE_SECONDS
+        self._end_by(GRACE_SECONDS)
         self._settle()
+
+    def _end_by(self, seconds: float) -> None:
+        self._ending_at = self._loop.time() + seconds
+        self.attention_at = 0.0
 
     def _resume(self) -> None:
         """Hands over what waits, this tick's share at most; reads from the socket again when nothing is left."""

@@ -16,9 +16,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Member(Protocol):
-    """A connection as its outbox sees it. `pending`: the frames of this tick, joined; None when it takes no more."""
+    """A connection as its outbox sees it.
+
+    `pending`: the frames of this tick, joined; None when it takes no more. `attention_at`: from when on (the loop's time)
+    it wants to be swept.
+    """
 
     pending: bytes | None
+    attention_at: float
 
     def flush(self) -> None: ...
 
@@ -65,18 +70,20 @@ class Outbox:
         dirty = self._dirty
         if not dirty:
             self._loop.call_soon(self._flush)
-        before: bytes | None = None
-        after, full = b"", False
+        before: object = self
+        after, first, full = b"", False, False
         for member in members:
             queued = member.pending
-            if member is skip or queued is None:
-                continue
             if queued is not before:
+                if queued is None:
+                    continue
                 before, after = queued, queued + frames
-                full = len(after) > PIECE
-            if not queued:
-                dirty.append(member)
+                first, full = not queued, len(after) > PIECE
+            if member is skip:
+                continue
             member.pending = after
+            if first:
+                dirty.append(member)
             if full:
                 self._flush_early(member)
 
@@ -106,7 +113,7 @@ class Outbox:
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for member in list(self._members):
+        for member in [member for member in self._members if member.attention_at <= now]:
             try:
                 member.sweep(now)
             except Exception:

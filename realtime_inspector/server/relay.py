@@ -18,6 +18,7 @@ class Relay:
         self._wire = wire
         self._clock = asyncio.get_running_loop().time
         self.pending: bytes | None = b""
+        self.attention_at = 0.0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._progress_at = 0.0
