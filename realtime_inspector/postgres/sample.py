@@ -97,7 +97,7 @@ async def stir(url: Callable[[], str]) -> None:
                     await asyncio.sleep(random.uniform(*PAUSE))
             finally:
                 connection.terminate()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             await asyncio.sleep(1)
 
 
