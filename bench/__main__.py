@@ -3,23 +3,26 @@
 import argparse
 from importlib import import_module
 
-from bench.report import encode, show
+from bench.report import conditions, encode, show
 
-NAMES = ("fanout", "memory")
+NAMES = ("fanout", "memory", "latency", "evaluator", "bulk", "page")
 
 
 def main() -> None:
-    """`python -m bench`, `python -m bench fanout --sockets 100`."""
+    """`python -m bench`, `python -m bench fanout --sockets 100`, `python -m bench --json latency`."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the line of JSON only")
     commands = parser.add_subparsers(dest="name", metavar="|".join(NAMES))
     modules = {name: import_module(f"bench.{name}") for name in NAMES}
     for name, module in modules.items():
         module.add_arguments(commands.add_parser(name, help=module.__doc__, description=module.__doc__))
     arguments = parser.parse_args()
     chosen = [arguments] if arguments.name else [parser.parse_args([name]) for name in NAMES]
+    told = conditions()
     figures = [figure for each in chosen for figure in modules[each.name].measure(each)]
-    print(show(figures))
-    print(encode(figures))
+    if not arguments.json:
+        print(show(figures, told))
+    print(encode(figures, told))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from realtime_inspector.settings import Settings, load_settings
 
 FOREVER = 4_102_444_800
 TABLES = {"tweets": "(user_id, content) values (%s, %s)", "countries": "(name) values (concat(%s::text, %s::text))"}
-"""With the policy that everybody sees their own rows; and without row-level security. What an INSERT says of owner and text."""
-REFERENCE = "polling, a transaction per subscriber"
+"""One with the policy that everybody sees their own rows, one without row-level security; and how owner and text go into them."""
+REFERENCE = "a transaction per subscriber"
+POLLED_REFERENCE = f"polling every 100 ms, {REFERENCE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Database:
 
 @asynccontextmanager
 async def sample_database() -> AsyncIterator[Database]:
-    """A fresh one, gone at the end; as everywhere in embedded clusters that do not last, without fsync."""
+    """A fresh one, gone at the end; without fsync, as all embedded clusters that do not last."""
     async with EmbeddedPostgres() as postgres:
         prepared = await prepare(postgres.url, Options(supabase_roles=True))
         await sample.install(postgres.url)
@@ -53,8 +54,8 @@ async def sample_database() -> AsyncIterator[Database]:
 @contextmanager
 def service(database: Database) -> Iterator[Process]:
     """`realtime-inspector serve` in a process of its own, until the block ends."""
-    fields = {name: getattr(database.settings, name) for name in database.settings.__struct_fields__}
-    variables = {f"RTI_{name.upper()}": value if isinstance(value, str) else _text(value) for name, value in fields.items()}
+    settings = database.settings
+    variables = {f"RTI_{name.upper()}": _text(getattr(settings, name)) for name in settings.__struct_fields__}
     command = [sys.executable, "-m", "realtime_inspector", "serve", "--port", "0", "--ready-json"]
     child = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE)
     try:
@@ -86,47 +87,57 @@ def token(number: int, secret: str) -> str:
     return sign(json.loads(identity(number).claims) | {"exp": FOREVER}, secret)
 
 
+def insert_tweets(database: Database, rows: int, owners: int) -> None:
+    """In one transaction; each of the first users owns as many as the next one."""
+    owner = "('00000000-0000-0000-0000-' || lpad(to_hex(n %% %s + 1), 12, '0'))::uuid"
+    database.run(
+        f"insert into public.tweets (user_id, content) select {owner}, 'bench ' || n from generate_series(1, %s) n", owners, rows
+    )
+
+
 def cpu_seconds(pids: Sequence[int]) -> float:
     """By the scheduler's own account; each process has one thread, as Postgres' backends have."""
     return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids) / 1e9
 
 
-class Polling:
-    """The reference: asks the slot what changed, then selects the rows as each subscriber, in a transaction each.
+class OneByOne:
+    """The reference: becomes each subscriber in a transaction of its own and selects the rows by key."""
 
-    It neither builds messages nor writes to sockets.
-    """
+    def __init__(self, database: Database, table: str, columns: str = "to_json(t)::text") -> None:
+        self._connection = psycopg.connect(database.url, autocommit=True)
+        self._select = f"select {columns} from public.{table} as t where t.id = any (%s)".encode()
+
+    @property
+    def pid(self) -> int:
+        return self._connection.info.backend_pid
+
+    def rows(self, subscriber: Identity, keys: Sequence[int]) -> list[str]:
+        """Those of the rows that the subscriber sees."""
+        with self._connection.transaction(force_rollback=True):
+            claims = "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)"
+            self._connection.execute(claims, [subscriber.role, subscriber.claims])
+            return [row for (row,) in self._connection.execute(self._select, [list(keys)])]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Polling(OneByOne):
+    """The same, told by a slot what changed. It neither builds messages nor writes to sockets."""
 
     SLOT = "bench_polling"
 
     def __init__(self, database: Database, table: str) -> None:
-        self._slot = psycopg.connect(database.url, autocommit=True)
-        self._slot.execute("select pg_create_logical_replication_slot(%s, 'test_decoding')", [self.SLOT])
-        self._rows = psycopg.connect(database.url, autocommit=True)
-        self._select = f"select to_json(t)::text from public.{table} as t where t.id = any (%s)".encode()
+        super().__init__(database, table)
+        self._connection.execute("select pg_create_logical_replication_slot(%s, 'test_decoding')", [self.SLOT])
         self._change = re.compile(rf"table public\.{table}: INSERT: id\[bigint\]:(\d+)").match
-
-    @property
-    def cpu_seconds(self) -> float:
-        """What the backends have used."""
-        return cpu_seconds([self._slot.info.backend_pid, self._rows.info.backend_pid])
 
     def poll(self) -> list[int]:
         """The ids of the rows that were inserted since the last time."""
-        rows = self._slot.execute("select data from pg_logical_slot_get_changes(%s, null, null)", [self.SLOT])
+        rows = self._connection.execute("select data from pg_logical_slot_get_changes(%s, null, null)", [self.SLOT])
         return [int(found[1]) for (data,) in rows if (found := self._change(data))]
-
-    def rows(self, subscriber: Identity, keys: Sequence[int]) -> list[str]:
-        """Those of the rows that the subscriber sees, as JSON."""
-        with self._rows.transaction(force_rollback=True):
-            self._rows.execute(
-                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
-                [subscriber.role, subscriber.claims],
-            )
-            return [row for (row,) in self._rows.execute(self._select, [list(keys)])]
 
     def close(self) -> None:
         """The slot goes too, or it would keep the log."""
-        self._slot.execute("select pg_drop_replication_slot(%s)", [self.SLOT])
-        self._slot.close()
-        self._rows.close()
+        self._connection.execute("select pg_drop_replication_slot(%s)", [self.SLOT])
+        super().close()

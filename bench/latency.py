@@ -1,4 +1,4 @@
-"""Milliseconds from a commit to its arrival at each of many sockets, for one-row transactions."""
+"""Milliseconds from a commit to its arrival at each of many sockets, for one-row transactions at a steady rate."""
 
 import argparse
 import asyncio
@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 import psycopg
 
-from bench.database import TABLES, Database, Polling, identity, sample_database, service, user
+from bench.database import POLLED_REFERENCE, TABLES, Database, Polling, identity, sample_database, service, user
+from bench.load import prepare_all
 from bench.report import Figure
 from bench.subscribers import Subscribers
 
 POLL_SECONDS = 0.1
 GOALS = {50: 3.0, 99: 15.0}
 """Percentile -> milliseconds."""
+WARM_UP = 20
+"""Commits that make connections, functions and plans."""
 _numbers = re.compile(rb"bench (\d+)\.")
 
 
@@ -43,16 +46,17 @@ class Scene:
     @property
     def copies(self) -> int:
         """How many receive a row."""
-        return self.subscribers if self.equal or self.table == "countries" else 1
+        return self.subscribers if self.equal else 1
 
     def __str__(self) -> str:
-        claims = "equal" if self.equal else "distinct"
         policy = "owner policy" if self.table == "tweets" else "no RLS"
-        return f"{self.table} ({policy}) to {self.subscribers} with {claims} claims"
+        whom = f"{self.subscribers} subscribers" if self.equal else f"one of {self.subscribers} users"
+        return f"{self.table} ({policy}) to {whom}"
 
 
 def measure(arguments: argparse.Namespace) -> list[Figure]:
     """Each scene with our service and real sockets, then by polling in this process."""
+    prepare_all(max(arguments.subscribers))
     return asyncio.run(_measure(arguments))
 
 
@@ -74,13 +78,12 @@ def _scenes(sizes: Iterable[int]) -> list[Scene]:
 def _ours(database: Database, scene: Scene, arguments: argparse.Namespace) -> list[float]:
     with service(database) as process:
         subscribers = Subscribers(process.port, database, scene.table, scene.users)
-        for commits in (10, arguments.commits):  # the first ones make connections, functions and plans
+        for commits in (WARM_UP, arguments.commits):
             writer = Writer(database, scene, commits, arguments.rate)
             subscribers.await_changes(commits * scene.copies)
             sent = writer.finish()
         subscribers.close()
-        found = ((at, int(number)) for at, data in subscribers.arrivals for number in _numbers.findall(data))
-        return [at - sent[number] for at, number in found]
+    return [at - sent[int(number)] for at, data in subscribers.arrivals for number in _numbers.findall(data)]
 
 
 def _reference(database: Database, scene: Scene, arguments: argparse.Namespace) -> list[float]:
@@ -106,7 +109,7 @@ class Writer:
     """Commits rows at a steady rate in a thread, for each subscriber's user in turn; the text of a row is its number."""
 
     def __init__(self, database: Database, scene: Scene, commits: int, rate: float) -> None:
-        self._users: Sequence[int] = scene.users
+        self._users = scene.users
         self._insert = f"insert into public.{scene.table} {TABLES[scene.table]}".encode()
         self._sent: dict[int, float] = {}
         self._thread = threading.Thread(target=self._write, args=(database.url, commits, 1 / rate))
@@ -123,7 +126,7 @@ class Writer:
             for number in range(commits):
                 time.sleep(max(0.0, began + (number + 1) * pause - time.perf_counter()))
                 owner = user(self._users[number % len(self._users)])
-                connection.execute(self._insert, [owner, f"bench {number}."])
+                connection.execute(self._insert, [owner, f" bench {number}."])
                 self._sent[number] = time.perf_counter()
                 connection.commit()
 
@@ -132,5 +135,4 @@ def _figure(scene: Scene, percentile: int, ours: Sequence[float], reference: Seq
     def at(seconds: Sequence[float]) -> float:
         return statistics.quantiles(seconds, n=100, method="inclusive")[percentile - 1] * 1_000
 
-    name = f"commit to arrival, p{percentile}, {scene}"
-    return Figure(name, "ms", at(ours), at(reference), "polling every 100 ms, a transaction per subscriber", GOALS[percentile])
+    return Figure(f"{scene}, p{percentile}", "ms", at(ours), at(reference), POLLED_REFERENCE, GOALS[percentile])

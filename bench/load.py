@@ -1,4 +1,4 @@
-"""A load client that costs little: raw sockets and epoll (Linux), counting bytes instead of parsing messages."""
+"""A load client that costs little: raw sockets and epoll, counting bytes instead of parsing messages."""
 
 import base64
 import contextlib
@@ -52,8 +52,19 @@ def server(module: str, *arguments: str) -> Iterator[Process]:
 
 
 def prepare_client(sockets: int) -> None:
-    """Takes the other core, and one descriptor per socket as far as the hard limit lets us (servers inherit it)."""
+    """Takes the other core, and descriptors for the sockets."""
     _pin(0, CLIENT_CORE)
+    _allow(sockets)
+
+
+def prepare_all(sockets: int) -> None:
+    """Lets this process and what it starts use every core, and takes descriptors for the sockets."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    _allow(sockets)
+
+
+def _allow(sockets: int) -> None:
+    """One descriptor per socket as far as the hard limit lets us (servers inherit it)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = sockets + 200
     if hard != resource.RLIM_INFINITY and hard < wanted:
@@ -173,6 +184,5 @@ def _await_port(port: int, child: subprocess.Popen[bytes]) -> None:
 
 
 def _pin(pid: int, core: int) -> None:
-    """Where there is such a core, and we may choose."""
-    with contextlib.suppress(OSError):
+    if core in os.sched_getaffinity(0) | {SERVER_CORE} and (os.cpu_count() or 1) > core:
         os.sched_setaffinity(pid, {core})

@@ -1,13 +1,20 @@
-"""What a benchmark found: our figure, the reference's from the same run, and how far the goal is."""
+"""What a benchmark found: our figure, the reference's from the same run, and how far the goal is; and where it was measured."""
 
 import json
-from collections.abc import Iterable
+import os
+import platform
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from realtime_inspector import __version__
+from realtime_inspector.postgres import binaries
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure; smaller is better. `goal`: absolute, in `unit`; `goal_ratio`: to the reference."""
+    """One measured figure. `goal`: absolute, in `unit`; `goal_ratio`: to the reference; `more`: larger is better, not smaller."""
 
     name: str
     unit: str
@@ -16,6 +23,7 @@ class Figure:
     reference_name: str
     goal: float | None = None
     goal_ratio: float | None = None
+    more: bool = False
 
     @property
     def ratio(self) -> float:
@@ -24,31 +32,49 @@ class Figure:
     @property
     def met(self) -> bool:
         """Whether every goal that there is was reached."""
-        absolute = self.goal is None or self.ours <= self.goal
-        return absolute and (self.goal_ratio is None or self.ratio <= self.goal_ratio)
+        pairs = ((self.ours, self.goal), (self.ratio, self.goal_ratio))
+        return all(goal is None or (value >= goal if self.more else value <= goal) for value, goal in pairs)
 
 
-def show(figures: Iterable[Figure]) -> str:
+def conditions() -> dict[str, str]:
+    """When, on which machine, how busy with other things, and with which versions."""
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}Z",
+        "machine": f"{os.cpu_count()} cores, {model.partition(': ')[2] or platform.machine()}",
+        "load": f"{os.getloadavg()[0]:.1f} before the first measurement",
+        "versions": f"realtime_inspector {__version__}, Python {platform.python_version()}, "
+        f"Postgres {binaries.version(binaries.choose(None))}",
+    }
+
+
+def show(figures: Iterable[Figure], told: Mapping[str, str]) -> str:
     """A table for people."""
     rows: list[tuple[str, ...]] = [("figure", "unit", "ours", "goal", "reference", "ratio", "goal", "")]
     rows += [_row(figure) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*(f"{name}: {text}" for name, text in told.items()), *lines])
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
+    bound = "≥" if figure.more else "≤"
     return (
         figure.name,
         figure.unit,
-        f"{figure.ours:.2f}",
-        "" if figure.goal is None else f"≤ {figure.goal:g}",
-        f"{figure.reference:.2f} ({figure.reference_name})",
+        _number(figure.ours),
+        "" if figure.goal is None else f"{bound} {figure.goal:,g}",
+        f"{_number(figure.reference)} ({figure.reference_name})",
         f"{figure.ratio:.2f}",
-        "" if figure.goal_ratio is None else f"≤ {figure.goal_ratio:g}",
-        "met" if figure.met else "missed",
+        "" if figure.goal_ratio is None else f"{bound} {figure.goal_ratio:g}",
+        "" if figure.goal is None and figure.goal_ratio is None else "met" if figure.met else "missed",
     )
 
 
-def encode(figures: Iterable[Figure]) -> str:
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.2f}"
+
+
+def encode(figures: Iterable[Figure], told: Mapping[str, str]) -> str:
     """The same as one line of JSON."""
-    return json.dumps([{**asdict(figure), "ratio": round(figure.ratio, 3), "met": figure.met} for figure in figures])
+    return json.dumps({**told, "figures": [{**asdict(f), "ratio": round(f.ratio, 3), "met": f.met} for f in figures]})
