@@ -1,5 +1,6 @@
 """Gathers, for one batch of transactions, everything that the decisions need: one snapshot, one question per relation."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.index import Audience, Index
 from realtime_inspector.visibility.verdicts import Evidence, Sight
 
+FILTER_SECONDS = 2.0
+"""Once a batch's filters took so long, those that are not decided count as failed: everybody else waits for them."""
 ANY_CLAIMS = "{}"
 """The claims under which a question is asked once for a whole role, when its policies read no claims."""
 
@@ -129,8 +132,9 @@ class Gatherer:
                 for work, shape, keys, fetched in zip(works, shapes, keyed, view.relations, strict=True)
             ]
             await self._see(gathered, view.snapshot, patient)
+        until = asyncio.get_running_loop().time() + FILTER_SECONDS
         for each in gathered:
-            await self._filter(each)
+            await self._filter(each, until)
         return gathered
 
     async def _shapes(self, works: Sequence[Work]) -> list[Shape | None]:
@@ -192,7 +196,7 @@ class Gatherer:
                 questions.append((Question(function, literals, list(askers)), askers, numbers))
         return questions
 
-    async def _filter(self, each: Gathered) -> None:
+    async def _filter(self, each: Gathered, until: float) -> None:
         """Asks Postgres about the conditions that texts cannot decide, once per distinct condition."""
         by_column: dict[str, tuple[list[Condition], dict[str, None]]] = {}
         for condition in _conditions(each.work):
@@ -205,7 +209,7 @@ class Gatherer:
         for name, (conditions, values) in by_column.items():
             column = each.evidence.shape.column(name)
             assert column is not None
-            answers = await self._catalog.satisfied([(column, condition) for condition in conditions], list(values))
+            answers = await self._catalog.satisfied([(column, condition) for condition in conditions], list(values), until=until)
             satisfied.update({(name, condition): answer for condition, answer in answers.items()})
         each.evidence.satisfied = satisfied
 

@@ -16,6 +16,8 @@ from realtime_inspector.visibility.filters import TEXT_OPERATORS, Condition, Inv
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
 PG_TEXT_CATEGORY = "S"
+Tables = dict[tuple[str, str], tuple[Shape, frozenset[str]]]
+"""What one join has learnt of tables, by schema and name: bindings often name the same one."""
 
 
 class Refused(InvalidFilter):
@@ -55,19 +57,35 @@ class Authorizer:
         since = await connection.fetchval("select (pg_current_wal_insert_lsn() - '0/0')::int8")
         accepted: list[Subscription] = []
         problems: list[Problem] = []
+        tables: Tables = {}
         for binding in bindings:
             try:
-                accepted.append(await self._check(connection, identity, binding))
+                accepted.append(await self._check(connection, identity, binding, tables))
             except InvalidFilter as error:
                 problems.append(error.problem)
         return Authorized(tuple(accepted), tuple(problems), since)
 
-    async def _check(self, connection: Connection, identity: Identity, binding: Binding) -> Subscription:
+    async def _check(self, connection: Connection, identity: Identity, binding: Binding, tables: Tables) -> Subscription:
         conditions = parse_filter(binding.filter)
         if "\x00" in binding.schema + binding.table:
             raise _not_served(binding)
         if "*" in (binding.schema, binding.table):
             return _check_wildcard(binding, conditions)
+        name = (binding.schema, binding.table)
+        if name not in tables:
+            tables[name] = await self._table(connection, identity, binding)
+        shape, readable = tables[name]
+        hidden = [column for column in binding.select or () if column not in readable]
+        if hidden:
+            hint = f"Grant SELECT on the column to {identity.role}, or leave it out."
+            raise Refused(f"invalid column for select {hidden[0]}", hint=hint)
+        checked = [await _check_condition(connection, shape, condition, readable) for condition in conditions]
+        columns = [column for condition in checked if (column := shape.column(condition.column)) is not None]
+        exact = frozenset((column.name, column.type_oid) for column in columns if column.comparable.exact)
+        return Subscription(binding, tuple(checked), exact)
+
+    async def _table(self, connection: Connection, identity: Identity, binding: Binding) -> tuple[Shape, frozenset[str]]:
+        """The table as it is, and the columns that the role may read."""
         row = await connection.fetchrow(sql.load("published"), binding.schema, binding.table, identity.role, self._publication)
         if row is None or not row["published"]:
             raise _not_served(binding)
@@ -80,16 +98,7 @@ class Authorizer:
             raise Refused(
                 f"{binding.schema}.{binding.table}: {shape.refusal}", hint="See docs/policies.md for what can be served."
             )
-        readable = await _readable(connection, identity.role, shape)
-        for name in binding.select or ():
-            if name not in readable:
-                raise Refused(
-                    f"invalid column for select {name}", hint=f"Grant SELECT on the column to {identity.role}, or leave it out."
-                )
-        checked = [await _check_condition(connection, shape, condition, readable) for condition in conditions]
-        columns = [column for condition in checked if (column := shape.column(condition.column)) is not None]
-        exact = frozenset((column.name, column.type_oid) for column in columns if column.comparable.exact)
-        return Subscription(binding, tuple(checked), exact)
+        return shape, await _readable(connection, identity.role, shape)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
@@ -140,7 +149,7 @@ async def _check_condition(connection: Connection, shape: Shape, condition: Cond
     if condition.operator in TEXT_OPERATORS:
         return await _check_text(connection, condition, column)
     try:
-        values = [await _canonical(connection, column, value) for value in condition.values]
+        values = await _canonical(connection, column, condition.values)
     except asyncpg.DataError as error:
         raise Refused(str(error)) from error
     canonical = Condition(condition.column, condition.operator, tuple(values), condition.negated)
@@ -149,10 +158,11 @@ async def _check_condition(connection: Connection, shape: Shape, condition: Cond
     return canonical
 
 
-async def _canonical(connection: Connection, column: ColumnFacts, value: str) -> str:
-    """The value as the type's output function writes it, so that equal values of exact types have equal texts."""
-    text = await connection.fetchval(f"select format('%s', $1::text::{column.type_sql})", value)
-    return str(text)
+async def _canonical(connection: Connection, column: ColumnFacts, values: Sequence[str]) -> list[str]:
+    """The values as the type's output function writes them, so that equal values of exact types have equal texts."""
+    given = "unnest($1::text[]) with ordinality as given (value, place)"
+    query = f"select format('%s', value::{column.type_sql}) from {given} order by place"
+    return [str(text) for (text,) in await connection.fetch(query, values)]
 
 
 def _check_is(condition: Condition, column: ColumnFacts) -> Condition:

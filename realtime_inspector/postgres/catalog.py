@@ -74,11 +74,11 @@ class Catalog:
         return {role: _combine(policies) for role, policies in by_role.items()}
 
     async def satisfied(
-        self, questions: Iterable[tuple[ColumnFacts, Condition]], values: Sequence[str]
+        self, questions: Iterable[tuple[ColumnFacts, Condition]], values: Sequence[str], *, until: float
     ) -> dict[Condition, frozenset[str] | None]:
         """See matcher.satisfied."""
         async with self._asking() as connection:
-            return await matcher.satisfied(connection, questions, values)
+            return await matcher.satisfied(connection, questions, values, until=until)
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Connection]:

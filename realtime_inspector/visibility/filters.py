@@ -11,6 +11,7 @@ from operator import ge, gt, le, lt
 from typing import ClassVar
 
 from realtime_inspector.errors import RealtimeError
+from realtime_inspector.visibility.patterns import objection
 
 OPERATORS = frozenset(["eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "match", "imatch", "isdistinct"])
 TEXT_OPERATORS = frozenset(("like", "ilike", "match", "imatch"))
@@ -104,7 +105,10 @@ def _parse_condition(segment: str) -> Condition:
         return Condition(column, operator, _parse_list(raw), negated)
     if operator == "is":
         return Condition(column, operator, (_parse_is(raw),), negated)
-    return Condition(column, operator, (_unquote(raw),), negated)
+    value = _unquote(raw)
+    if operator in ("match", "imatch") and (found := objection(value)):
+        raise InvalidFilter(f"the pattern of a {operator} filter {found}", hint="Use a simpler pattern, or filter in the client.")
+    return Condition(column, operator, (value,), negated)
 
 
 def _parse_list(raw: str) -> tuple[str, ...]:

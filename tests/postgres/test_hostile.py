@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from realtime_inspector.model import Identity
-from realtime_inspector.pipeline import river
+from realtime_inspector.pipeline import evidence, river
 from tests.postgres.conftest import Engine
 from tests.postgres.river import ANON, SERVICE, Service, Start, start, user
 
@@ -458,6 +458,20 @@ async def test_a_filter_outlives_its_columns_type(
     engine.run(f"alter table goods alter n type {after} using n::{after}; insert into goods values (1, '5'), (2, '4')")
     await service.settled()
     assert [[payload["data"]["record"]["id"] for payload in each.received] for each in (boss, bystander)] == [delivered, [1, 2]]
+
+
+async def test_filters_that_take_too_long_are_not_waited_for(
+    engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "FILTER_SECONDS", -1.0)
+    service = await start(PUBLICATION + owned("notes", policy="true"))
+    slow = await service.join(user(BOB), "notes", filter="body=like.a%", verdicts=True)
+    alice, quick = [await service.join(user(ALICE), "notes", filter=text) for text in (None, "body=eq.a")]
+    engine.run(OF_ALICE)
+    await alice.until(1)
+    await quick.until(1)
+    await slow.until(1)
+    assert [v["reason"] for v in slow.verdicts] == ["filter_failed"]
 
 
 async def test_the_inspector_is_told_of_every_event_that_a_filter_leaves_out(engine: Engine, start: Start) -> None:
