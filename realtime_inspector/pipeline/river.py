@@ -119,6 +119,7 @@ class Pipeline:
                 log.error("slot_lost", reason=error.text)
                 self._fault = error.text
                 self._delivery.announce_gap(self._index.audiences(), "slot_lost")
+                self._index.settle()
             except (SourceError, DatabaseUnavailable) as error:
                 log.warning("stream_interrupted", reason=error.text, retry_seconds=retry)
                 self._fault = error.text

@@ -119,6 +119,11 @@ class Index(Generic[Outlet]):
         """All audiences."""
         return list(self._audiences.values())
 
+    def settle(self) -> None:
+        """Another log begins, whose LSNs have nothing to do with those that channels wait for: everybody is a full member."""
+        for audience in self._audiences.values():
+            audience.settle(max(audience.joining.values(), default=0))
+
     def names(self, relation: Relation) -> bool:
         """Whether anybody at all asked for this relation."""
         return any(bucket in self._buckets for bucket in _bucket_keys(relation))

@@ -1,16 +1,19 @@
 """Attacks on the engine, each on a real Postgres: nobody receives what he could not SELECT, and nobody stops the others."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
 
-from realtime_inspector.model import Identity
+from realtime_inspector.model import Binding, Identity
 from realtime_inspector.pipeline import evidence, river
+from tests.conftest import drop_slots
 from tests.postgres.conftest import Engine
-from tests.postgres.river import ANON, SERVICE, Service, Start, start, user
+from tests.postgres.river import ANON, SERVICE, Service, Start, Subscriber, start, user
 
 __all__ = ["start"]
 
@@ -364,6 +367,25 @@ async def test_the_key_of_a_hidden_row_is_not_told_when_it_gets_another_one(engi
     engine.run("update people set email = 'public@example.com', public = true; update people set public = true")
     assert [d["old_record"] for d in await bob.until(2)] == [{}, {"email": "public@example.com"}]
     assert (await boss.until(2))[0]["old_record"] == {"email": "secret@example.com"}
+
+
+# A log that is lost.
+
+
+async def test_who_waits_for_a_position_of_a_lost_log_receives_what_the_next_one_has(engine: Engine, start: Start) -> None:
+    """After a restore the log may be far behind of where a channel joined; nothing had come for that channel since."""
+    service = await start(PUBLICATION + owned("notes"))
+    authorized = await service.pipeline.authorize(SERVICE, [Binding(1, "*", "public", "notes")])
+    ahead, subscriber = replace(authorized, since=1 << 62), Subscriber()
+    service.index.subscribe(subscriber, "realtime:room", "2.0.0", SERVICE, ahead, False)
+    with psycopg.connect(engine.admin, autocommit=True) as admin:
+        drop_slots(admin, admin.info.dbname)
+    await subscriber.until(1)
+    assert subscriber.received[0]["gap"]["reason"] == "slot_lost"
+    async with asyncio.timeout(20):
+        await service.pipeline.attached()
+    engine.run(OF_ALICE)
+    assert (await subscriber.until(2))[0]["record"]["id"] == 1
 
 
 # Keys of every kind.
