@@ -137,6 +137,7 @@ class _Database:
                 await asyncio.sleep(RETRY_SECONDS)
         for session_id, expires_at in revoked:
             self.keys.revoke(session_id, expires_at)
+        self.keys.knows_revoked = True
         self.prepared.set()
 
     def unready(self) -> Sequence[str]:
@@ -167,6 +168,7 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     pool = await open_pool(
         settings.reader_url, purpose="admin", statement_timeout_ms=settings.statement_timeout_ms, connections=ADMIN_CONNECTIONS
     )
+    keys.knows_revoked = False
     pipeline = await Pipeline.open(settings, index)
     _show(pipeline, index, metrics)
     try:

@@ -47,6 +47,8 @@ class Keys:
         self._fetching: asyncio.Task[None] | None = None
         self._verified: OrderedDict[bytes, Token] = OrderedDict()
         self._revoked: dict[str, float] = {}
+        self.knows_revoked = True
+        """Whether the impersonations that were ended earlier are known; until then none counts."""
 
     async def verify(self, token: str, now: float) -> Token:
         """A token that may join channels. Raises a TokenError; the admin role opens no channel."""
@@ -64,6 +66,8 @@ class Keys:
         if verified is None or verified.expires_at <= now:
             verified = await self._verify(token, now)
         self._remember(name, verified)
+        if verified.session_id is not None and not self.knows_revoked:
+            raise KeysUnavailable("Ended impersonations are not known yet", hint="Try again in a moment.")
         if verified.session_id in self._revoked:
             raise TokenExpired("The impersonation has ended", hint="Start a new one.")
         return verified
