@@ -1,29 +1,26 @@
 """Gathers, for one batch of transactions, everything that the decisions need: one snapshot, one question per relation."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
-
-import orjson
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import UNCHANGED, Change, Identity, Relation, Transaction, Value
+from realtime_inspector.pipeline.askers import Askers, about_rows, askers, checked
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
-from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_tuple, row_literal
+from realtime_inspector.postgres.questions import Question, by_tuple, row_literal
 from realtime_inspector.postgres.snapshot import FetchedRelation, FetchedRow, RelationMoved, SnapshotReader, View, Wanted
-from realtime_inspector.visibility.facts import Access, Kind, Shape
+from realtime_inspector.visibility.facts import Kind, Shape
 from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.index import Audience, Index
 from realtime_inspector.visibility.verdicts import Evidence, Sight
 
 FILTER_SECONDS = 2.0
 """Once a batch's filters took so long, those that are not decided count as failed: everybody else waits for them."""
-ANY_CLAIMS = "{}"
-"""The claims under which a question is asked once for a whole role, when its policies read no claims."""
 
 
 @dataclass(slots=True)
@@ -159,41 +156,45 @@ class Gatherer:
     async def _see(self, gathered: Sequence[Gathered], snapshot: str, patient: bool) -> None:
         """Asks the evaluator everything about the batch at once and puts the answers into the evidence."""
         questions: list[Question] = []
-        owners: list[tuple[Evidence, dict[Identity, list[Identity]], list[int] | None]] = []
+        owners: list[tuple[Evidence, Askers, list[int] | None]] = []
         for each in gathered:
-            for question, askers, numbers in [*_about_rows(each), *await self._about_old_rows(each)]:
+            ctids = [row.ctid for row in _stored(each.fetched)]
+            for question, asked in about_rows(each.evidence, each.work.identities, ctids):
                 questions.append(question)
-                owners.append((each.evidence, askers, numbers))
+                owners.append((each.evidence, asked, None))
+            for question, asked, places in await self._about_old_rows(each):
+                questions.append(question)
+                owners.append((each.evidence, asked, places))
         if not questions:
             return
         answers = await self._evaluator.ask(snapshot, questions, patient=patient)
-        for (evidence, askers, numbers), answer in zip(owners, answers, strict=True):
-            for asked, sight in answer.items():
+        for (evidence, asked, numbers), answer in zip(owners, answers, strict=True):
+            for identity, sight in answer.items():
                 found = sight if numbers is None else _renumbered(sight, numbers)
                 sights = evidence.sights if numbers is None else evidence.old_sights
-                sights.update(dict.fromkeys(askers[asked], found))
+                sights.update(dict.fromkeys(asked[identity], found))
 
-    async def _about_old_rows(self, each: Gathered) -> list[tuple[Question, dict[Identity, list[Identity]], list[int]]]:
+    async def _about_old_rows(self, each: Gathered) -> list[tuple[Question, Askers, list[int]]]:
         """Questions about rows as they were, which only REPLICA IDENTITY FULL tells in full."""
         evidence = each.evidence
         numbers = [number for number, change in enumerate(evidence.changes) if change.old_is_full and change.old is not None]
-        checked = _checked(each)
-        if not numbers or not checked or evidence.shape.refusal:
+        identities = checked(each.work.identities, evidence)
+        if not numbers or not identities or evidence.shape.refusal:
             return []
         if not evidence.columns_hold or len(each.work.relation.columns) != len(evidence.shape.columns):
             refusal = "the log lacks columns of the old row (generated, not published, or changed since)"
-            evidence.old_refused = dict.fromkeys((identity.role for identity in checked), refusal)
+            evidence.old_refused = dict.fromkeys((identity.role for identity in identities), refusal)
             return []
-        policies = await self._catalog.old_row_policies(evidence.shape, {identity.role for identity in checked})
+        policies = await self._catalog.old_row_policies(evidence.shape, {identity.role for identity in identities})
         evidence.old_refused = {role: policy.refusal for role, policy in policies.items() if policy.expression is None}
         evidence.old_timeless = frozenset(role for role, policy in policies.items() if policy.timeless)
         literals = [_literal(evidence.shape, evidence.changes[number]) for number in numbers]
         questions = []
         for role, policy in policies.items():
-            askers = _askers([i for i in checked if i.role == role], evidence.access)
+            asked = askers([i for i in identities if i.role == role], evidence.access)
             if policy.expression is not None:
                 function = by_tuple(evidence.shape, policy.expression, folds=evidence.access[role].folds)
-                questions.append((Question(function, literals, list(askers)), askers, numbers))
+                questions.append((Question(function, literals, list(asked)), asked, numbers))
         return questions
 
     async def _filter(self, each: Gathered, until: float) -> None:
@@ -247,40 +248,8 @@ def _stored(fetched: FetchedRelation) -> list[FetchedRow]:
     return list({row.ctid: row for _, row in sorted(fetched.rows.items())}.values())
 
 
-def _about_rows(each: Gathered) -> list[tuple[Question, dict[Identity, list[Identity]], None]]:
-    """Who may see the stored rows: by ctid for roles that may read the whole table, by key for the others."""
-    if not each.fetched.rows:
-        return []
-    shape, access = each.evidence.shape, each.evidence.access
-    checked = _checked(each)
-    folds = any(access[identity.role].folds for identity in checked)
-    questions = []
-    whole = _askers([i for i in checked if access[i.role].columns is None], access)
-    if whole:
-        ctids = [row.ctid for row in _stored(each.fetched)]
-        questions.append((Question(by_ctid(shape, folds=folds), ctids, list(whole)), whole, None))
-    partial = _askers([i for i in checked if access[i.role].columns is not None], access)
-    if partial:
-        keys = [_key_text(shape, row) for row in each.evidence.values]
-        questions.append((Question(by_key(shape, folds=folds), keys, list(partial)), partial, None))
-    return questions
-
-
 def _renumbered(sight: Sight, numbers: Sequence[int]) -> Sight:
     return Sight([numbers[row] for row in sight.rows], [numbers[row] for row in sight.raised], sight.error)
-
-
-def _checked(each: Gathered) -> list[Identity]:
-    return [identity for identity in each.work.identities if each.evidence.needs_check(identity.role)]
-
-
-def _askers(identities: Iterable[Identity], access: Mapping[str, Access]) -> dict[Identity, list[Identity]]:
-    """Whom to ask for whom: a role whose policies read no claims is asked once."""
-    askers: dict[Identity, list[Identity]] = {}
-    for identity in identities:
-        asked = identity if access[identity.role].reads_claims else replace(identity, claims=ANY_CLAIMS)
-        askers.setdefault(asked, []).append(identity)
-    return askers
 
 
 def _conditions(work: Work) -> dict[Condition, None]:
@@ -290,10 +259,6 @@ def _conditions(work: Work) -> dict[Condition, None]:
         for subscription in audience.concerning(work.relation)
         for condition in subscription.conditions
     )
-
-
-def _key_text(shape: Shape, values: Mapping[str, str | None]) -> str:
-    return orjson.dumps([values[name] for name in shape.key]).decode()
 
 
 def _literal(shape: Shape, change: Change) -> str:
