@@ -41,11 +41,17 @@ Row = tuple[Value, ...]
 class Position(msgspec.Struct, frozen=True, order=True):
     """Where a change stands: the LSN of its commit and its index in the transaction, from 0.
 
-    The LSN alone is not a key: rows of one COPY share it, and a COMMIT shares it with the next BEGIN.
+    The LSN alone is not a key: rows of one COPY share it, and a COMMIT shares it with the next BEGIN. Two indexes are no
+    change's: BEFORE the first one, and AFTER the last.
     """
 
     commit_lsn: int
     index: int
+
+
+BEFORE: Final = -1
+AFTER: Final = 0xFFFF_FFFE
+BEGINNING: Final = Position(0, BEFORE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,10 +130,10 @@ def _send(audience: Audience[Outlet], frames: Sequence[tuple[Position, bytes]]) 
     for outlet in audience.members:
         outlet.send(block)
     reached = list(audience.members)
-    for outlet, since in audience.joining.items():
-        late = b"".join([frame for position, frame in frames if position.commit_lsn >= since])
+    for outlet, after in audience.joining.items():
+        late = b"".join([frame for position, frame in frames if position > after])
         if late:
             outlet.send(late)
             reached.append(outlet)
-    audience.settle(frames[-1][0].commit_lsn)
+    audience.settle(frames[-1][0])
     return reached

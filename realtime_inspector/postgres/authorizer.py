@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from realtime_inspector.errors import DatabaseUnavailable
-from realtime_inspector.model import Binding, Identity, Problem
+from realtime_inspector.model import BEFORE, Binding, Identity, Position, Problem
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import Connection, connect
 from realtime_inspector.postgres.matcher import satisfied
@@ -54,7 +54,7 @@ class Authorizer:
 
     async def _authorize(self, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
         connection = await self._connected()
-        since = await connection.fetchval("select (pg_current_wal_insert_lsn() - '0/0')::int8")
+        now = await connection.fetchval("select (pg_current_wal_insert_lsn() - '0/0')::int8")
         accepted: list[Subscription] = []
         problems: list[Problem] = []
         tables: Tables = {}
@@ -63,7 +63,7 @@ class Authorizer:
                 accepted.append(await self._check(connection, identity, binding, tables))
             except InvalidFilter as error:
                 problems.append(error.problem)
-        return Authorized(tuple(accepted), tuple(problems), since)
+        return Authorized(tuple(accepted), tuple(problems), Position(now, BEFORE))
 
     async def _check(self, connection: Connection, identity: Identity, binding: Binding, tables: Tables) -> Subscription:
         conditions = parse_filter(binding.filter)

@@ -1,9 +1,8 @@
 """Puts pgoutput's messages together into transactions, large ones in pieces, each change once."""
 
-import sys
 from typing import assert_never
 
-from realtime_inspector.model import UNCHANGED, Change, Operation, Position, Relation, Row, Transaction
+from realtime_inspector.model import AFTER, UNCHANGED, Change, Operation, Position, Relation, Row, Transaction
 from realtime_inspector.replication.pgoutput import (
     Begin,
     Commit,
@@ -16,9 +15,6 @@ from realtime_inspector.replication.pgoutput import (
     TypeName,
     Update,
 )
-
-WHOLE = sys.maxsize
-"""Stands for the index after a transaction's last change."""
 
 
 class UnexpectedMessage(ValueError):
@@ -36,7 +32,7 @@ class Assembler:
 
     def __init__(self, piece: int = 500) -> None:
         self._piece = piece
-        self._given = Position(0, WHOLE)
+        self._given = Position(0, AFTER)
         self.restart()
 
     def restart(self) -> None:
@@ -94,19 +90,19 @@ class Assembler:
         self._index = 0
         if begin.commit_lsn > self._given.commit_lsn:
             self._skip = 0
-        elif begin.commit_lsn == self._given.commit_lsn and self._given.index != WHOLE:
+        elif begin.commit_lsn == self._given.commit_lsn and self._given.index != AFTER:
             self._skip = self._given.index + 1
         else:
-            self._skip = WHOLE
+            self._skip = AFTER
 
     def _close(self, commit: Commit) -> Transaction | None:
         begin = self._opened("COMMIT")
         if commit.commit_lsn != begin.commit_lsn:
             raise UnexpectedMessage("COMMIT of another transaction than BEGIN")
         self._begin = None
-        if self._skip == WHOLE:
+        if self._skip == AFTER:
             return None
-        self._given = Position(begin.commit_lsn, WHOLE)
+        self._given = Position(begin.commit_lsn, AFTER)
         return self._take(begin, commit.end_lsn)
 
     def _take(self, begin: Begin, end_lsn: int | None) -> Transaction:

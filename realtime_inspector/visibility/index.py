@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from realtime_inspector.model import UNCHANGED, Change, Identity, Operation, Relation, Row, Value
+from realtime_inspector.model import BEGINNING, UNCHANGED, Change, Identity, Operation, Position, Relation, Row, Value
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
 ANY = "*"
@@ -31,11 +31,11 @@ class AudienceKey:
 
 @dataclass(eq=False, slots=True)
 class Audience(Generic[Outlet]):
-    """The sockets that share a key. `joining`: outlet -> LSN from which on its subscription counts; `filtered`: by any filter."""
+    """The sockets that share a key. `joining`: outlet -> position after which it counts; `filtered`: by any filter."""
 
     key: AudienceKey
     members: set[Outlet] = field(default_factory=set)
-    joining: dict[Outlet, int] = field(default_factory=dict)
+    joining: dict[Outlet, Position] = field(default_factory=dict)
     filtered: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,9 +45,9 @@ class Audience(Generic[Outlet]):
         """The subscriptions that name this relation, or everything."""
         return [s for s in self.key.subscriptions if _names(s, relation.schema, relation.name)]
 
-    def settle(self, commit_lsn: int) -> None:
-        """Every commit from here on is after `commit_lsn`: who waited for less is a full member now."""
-        for outlet in [outlet for outlet, since in self.joining.items() if since <= commit_lsn]:
+    def settle(self, position: Position) -> None:
+        """Every change from here on is after this one: who waited for less is a full member now."""
+        for outlet in [outlet for outlet, after in self.joining.items() if after <= position]:
             del self.joining[outlet]
             self.members.add(outlet)
 
@@ -88,20 +88,20 @@ class Index(Generic[Outlet]):
         elif (outlet, topic) in self._by_outlet:
             self._successors[outlet, topic] = key
         else:
-            self._enter(outlet, key).joining[outlet] = authorized.since
+            self._enter(outlet, key).joining[outlet] = authorized.after
 
     def change_over(self) -> None:
         """Between two batches: channels that were given a new identity or other subscriptions take them up."""
         successors, self._successors = self._successors, {}
         for (outlet, topic), key in successors.items():
             previous = self._by_outlet[outlet, topic]
-            since = previous.joining.get(outlet)
+            after = previous.joining.get(outlet)
             self.unsubscribe(outlet, topic)
             audience = self._enter(outlet, key)
-            if since is None:
+            if after is None:
                 audience.members.add(outlet)
             else:
-                audience.joining[outlet] = since
+                audience.joining[outlet] = after
 
     def unsubscribe(self, outlet: Outlet, topic: str) -> None:
         """Removes an outlet's channel; unknown ones are fine."""
@@ -120,9 +120,9 @@ class Index(Generic[Outlet]):
         return list(self._audiences.values())
 
     def settle(self) -> None:
-        """Another log begins, whose LSNs have nothing to do with those that channels wait for: everybody is a full member."""
+        """Another log begins, whose positions have nothing to do with those waited for: everybody is a full member."""
         for audience in self._audiences.values():
-            audience.settle(max(audience.joining.values(), default=0))
+            audience.settle(max(audience.joining.values(), default=BEGINNING))
 
     def names(self, relation: Relation) -> bool:
         """Whether anybody at all asked for this relation."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from realtime_inspector.model import Binding, Problem
+from realtime_inspector.model import BEGINNING, Binding, Position, Problem
 from realtime_inspector.visibility.filters import Condition
 
 
@@ -21,11 +21,8 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """The outcome of asking for changes: what was accepted, what was not and why, and from which LSN on it counts.
-
-    `since`: WAL position (LSN) at which the check ran; only commits at or after it are delivered.
-    """
+    """The outcome of asking for changes: what was accepted, what was not and why, and the position after which it counts."""
 
     subscriptions: tuple[Subscription, ...]
     problems: tuple[Problem, ...] = ()
-    since: int = 0
+    after: Position = BEGINNING

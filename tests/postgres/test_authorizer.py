@@ -60,7 +60,7 @@ async def test_a_published_table_is_accepted_from_the_present_position_on(engine
     (row,) = engine.run("select (pg_current_wal_insert_lsn() - '0/0')::int8")
     outcome = await ask(authorizer)
     assert outcome.problems == ()
-    assert outcome.since >= int(str(row[0]))
+    assert outcome.after.commit_lsn >= int(str(row[0]))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from realtime_inspector.model import Binding, Identity
+from realtime_inspector.model import BEFORE, Binding, Identity, Position
 from realtime_inspector.pipeline import evidence, river
 from tests.conftest import drop_slots
 from tests.postgres.conftest import Engine
@@ -376,7 +376,7 @@ async def test_who_waits_for_a_position_of_a_lost_log_receives_what_the_next_one
     """After a restore the log may be far behind of where a channel joined; nothing had come for that channel since."""
     service = await start(PUBLICATION + owned("notes"))
     authorized = await service.pipeline.authorize(SERVICE, [Binding(1, "*", "public", "notes")])
-    ahead, subscriber = replace(authorized, since=1 << 62), Subscriber()
+    ahead, subscriber = replace(authorized, after=Position(1 << 62, BEFORE)), Subscriber()
     service.index.subscribe(subscriber, "realtime:room", "2.0.0", SERVICE, ahead, False)
     with psycopg.connect(engine.admin, autocommit=True) as admin:
         drop_slots(admin, admin.info.dbname)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_inspector.model import (
+    BEFORE,
     UNCHANGED,
     Binding,
     Change,
@@ -96,11 +97,11 @@ def test_sockets_that_would_receive_the_same_bytes_share_an_audience() -> None:
 
 def test_a_socket_becomes_a_member_when_commits_pass_its_check() -> None:
     index: Index[str] = Index()
-    index.subscribe("socket", "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), since=50), False)
+    index.subscribe("socket", "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), after=Position(50, BEFORE)), False)
     (audience,) = index.touched([change()])
-    audience.settle(49)
-    assert (audience.members, audience.joining) == (set(), {"socket": 50})
-    audience.settle(50)
+    audience.settle(Position(49, 3))
+    assert (audience.members, audience.joining) == (set(), {"socket": Position(50, BEFORE)})
+    audience.settle(Position(50, 0))
     assert (audience.members, audience.joining) == ({"socket"}, {})
 
 
@@ -120,15 +121,17 @@ def test_subscribing_again_replaces_and_leaving_forgets() -> None:
 def test_a_channel_that_changes_over_misses_nothing_and_gets_nothing_from_before_it_joined() -> None:
     index: Index[str] = Index()
     for outlet, since in (("member", 0), ("joining", 50)):
-        index.subscribe(outlet, "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), since=since), False)
+        index.subscribe(
+            outlet, "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), after=Position(since, BEFORE)), False
+        )
     (before,) = index.touched([change()])
-    before.settle(10)
+    before.settle(Position(10, 0))
     for outlet in ("member", "joining"):
-        index.subscribe(outlet, "room", "2.0.0", BOB, Authorized((Subscription(binding()),), since=90), False)
+        index.subscribe(outlet, "room", "2.0.0", BOB, Authorized((Subscription(binding()),), after=Position(90, BEFORE)), False)
     assert before.members == {"member"}
     index.change_over()
     (after,) = index.touched([change()])
-    assert (after.key.identity, after.members, after.joining) == (BOB, {"member"}, {"joining": 50})
+    assert (after.key.identity, after.members, after.joining) == (BOB, {"member"}, {"joining": Position(50, BEFORE)})
 
 
 def test_who_leaves_while_changing_over_is_gone() -> None:

@@ -21,7 +21,7 @@ from realtime_inspector.channel.effects import (
 )
 from realtime_inspector.channel.session import Limits, Session
 from realtime_inspector.errors import DatabaseUnavailable, TokenExpired
-from realtime_inspector.model import Identity, Problem, Token
+from realtime_inspector.model import BEFORE, Identity, Position, Problem, Token
 from realtime_inspector.protocol import frames
 from realtime_inspector.protocol.broadcast import Broadcast, Encoding
 from realtime_inspector.protocol.codec import Push, parse_text
@@ -67,7 +67,7 @@ class Conversation:
 
 
 def granted(question: Authorize, *problems: Problem) -> Authorized:
-    return Authorized(tuple(Subscription(binding) for binding in question.bindings), problems, since=7)
+    return Authorized(tuple(Subscription(binding) for binding in question.bindings), problems, after=Position(7, BEFORE))
 
 
 def verify(effects: list[Effect]) -> Verify:
