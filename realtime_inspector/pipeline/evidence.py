@@ -1,13 +1,13 @@
 """Gathers, for one batch of transactions, everything that the decisions need: one snapshot, one question per relation."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
-from realtime_inspector.model import UNCHANGED, Change, Identity, Relation, Transaction, Value
+from realtime_inspector.model import UNCHANGED, Change, Identity, Position, Relation, Transaction, Value
 from realtime_inspector.pipeline.askers import Askers, about_rows, askers, checked
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
@@ -47,9 +47,9 @@ class Gathered:
     fetched: FetchedRelation
 
 
-def plan(transactions: Iterable[Transaction], index: Index[Outlet]) -> list[Work]:
+def plan(transactions: Sequence[Transaction], index: Index[Outlet]) -> list[Work]:
     """What there is to do, by relation as the stream described it; relations that nobody asked for are left out."""
-    index.change_over()
+    index.change_over(_before(transactions[0]))
     works: dict[int, Work] = {}
     unnamed: set[int] = set()
     for transaction in transactions:
@@ -68,6 +68,12 @@ def plan(transactions: Iterable[Transaction], index: Index[Outlet]) -> list[Work
     for work in works.values():
         work.audiences = list(index.touched(work.changes))
     return [work for work in works.values() if work.audiences]
+
+
+def _before(transaction: Transaction) -> Position:
+    """Where the stream stood before this piece."""
+    first = transaction.changes[0].position.index if transaction.changes else 0
+    return Position(transaction.commit_lsn, first - 1)
 
 
 class Gatherer:

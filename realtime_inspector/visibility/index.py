@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import orjson
+
 from realtime_inspector.model import BEGINNING, UNCHANGED, Change, Identity, Operation, Position, Relation, Row, Value
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
@@ -31,15 +33,23 @@ class AudienceKey:
 
 @dataclass(eq=False, slots=True)
 class Audience(Generic[Outlet]):
-    """The sockets that share a key. `joining`: outlet -> position after which it counts; `filtered`: by any filter."""
+    """The sockets that share a key, each with the position after which it receives everything; `filtered`: by any filter.
+
+    `members`: the stream has passed that position. `joining`: it has not yet.
+    """
 
     key: AudienceKey
-    members: set[Outlet] = field(default_factory=set)
+    members: dict[Outlet, Position] = field(default_factory=dict)
     joining: dict[Outlet, Position] = field(default_factory=dict)
     filtered: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filtered = any(subscription.conditions for subscription in self.key.subscriptions)
+        self.take(self.key)
+
+    def take(self, key: AudienceKey) -> None:
+        """From now on everybody here has this key."""
+        self.key = key
+        self.filtered = any(subscription.conditions for subscription in key.subscriptions)
 
     def concerning(self, relation: Relation) -> list[Subscription]:
         """The subscriptions that name this relation, or everything."""
@@ -48,8 +58,12 @@ class Audience(Generic[Outlet]):
     def settle(self, position: Position) -> None:
         """Every change from here on is after this one: who waited for less is a full member now."""
         for outlet in [outlet for outlet, after in self.joining.items() if after <= position]:
-            del self.joining[outlet]
-            self.members.add(outlet)
+            self.members[outlet] = self.joining.pop(outlet)
+
+    def forget(self, position: Position) -> None:
+        """Nobody counts as having received anything up to here: what the sockets have cannot be told any more."""
+        self.settle(position)
+        self.members = dict.fromkeys(self.members, position)
 
 
 @dataclass(slots=True)
@@ -90,18 +104,39 @@ class Index(Generic[Outlet]):
         else:
             self._enter(outlet, key).joining[outlet] = authorized.after
 
-    def change_over(self) -> None:
-        """Between two batches: channels that were given a new identity or other subscriptions take them up."""
+    def change_over(self, position: Position) -> None:
+        """Between two batches, at this position: channels that were given a new identity or other subscriptions take them up.
+
+        Where a whole audience goes on as the same person, it stays what it is, and what it received counts further.
+        """
         successors, self._successors = self._successors, {}
+        moving: dict[tuple[Audience[Outlet], AudienceKey], list[Outlet]] = {}
         for (outlet, topic), key in successors.items():
-            previous = self._by_outlet[outlet, topic]
-            after = previous.joining.get(outlet)
-            self.unsubscribe(outlet, topic)
-            audience = self._enter(outlet, key)
-            if after is None:
-                audience.members.add(outlet)
+            moving.setdefault((self._by_outlet[outlet, topic], key), []).append(outlet)
+        for (previous, key), outlets in moving.items():
+            whole = len(outlets) == len(previous.members) + len(previous.joining)
+            if whole and key not in self._audiences and _same_person(previous.key.identity, key.identity):
+                self._rename(previous, key)
             else:
-                audience.joining[outlet] = after
+                self._move(previous, key, outlets, position)
+
+    def _rename(self, audience: Audience[Outlet], key: AudienceKey) -> None:
+        self._displace(audience)
+        del self._audiences[audience.key]
+        audience.take(key)
+        self._audiences[key] = audience
+        self._place(audience)
+
+    def _move(self, previous: Audience[Outlet], key: AudienceKey, outlets: Iterable[Outlet], position: Position) -> None:
+        """What the others of the new audience received before they did not receive."""
+        for outlet in outlets:
+            joining = previous.joining.get(outlet)
+            self.unsubscribe(outlet, key.topic)
+            audience = self._enter(outlet, key)
+            if joining is None:
+                audience.members[outlet] = position
+            else:
+                audience.joining[outlet] = max(joining, position)
 
     def unsubscribe(self, outlet: Outlet, topic: str) -> None:
         """Removes an outlet's channel; unknown ones are fine."""
@@ -109,7 +144,7 @@ class Index(Generic[Outlet]):
         audience = self._by_outlet.pop((outlet, topic), None)
         if audience is None:
             return
-        audience.members.discard(outlet)
+        audience.members.pop(outlet, None)
         audience.joining.pop(outlet, None)
         if not audience.members and not audience.joining:
             del self._audiences[audience.key]
@@ -122,7 +157,8 @@ class Index(Generic[Outlet]):
     def settle(self) -> None:
         """Another log begins, whose positions have nothing to do with those waited for: everybody is a full member."""
         for audience in self._audiences.values():
-            audience.settle(max(audience.joining.values(), default=BEGINNING))
+            audience.members = dict.fromkeys([*audience.members, *audience.joining], BEGINNING)
+            audience.joining.clear()
 
     def names(self, relation: Relation) -> bool:
         """Whether anybody at all asked for this relation."""
@@ -178,6 +214,12 @@ class Index(Generic[Outlet]):
 def wants(subscription: Subscription, operation: Operation) -> bool:
     """Whether the subscription's event includes this operation."""
     return subscription.binding.event in (ANY, operation)
+
+
+def _same_person(one: Identity, other: Identity) -> bool:
+    """Whether two tokens speak for the same user, as those before and after a refresh do."""
+    subjects = [orjson.loads(identity.claims).get("sub") for identity in (one, other)]
+    return one == other or (one.role == other.role and subjects[0] is not None and subjects[0] == subjects[1])
 
 
 def _names(subscription: Subscription, schema: str, table: str) -> bool:

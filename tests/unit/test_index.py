@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from realtime_inspector.model import (
     BEFORE,
+    BEGINNING,
     UNCHANGED,
     Binding,
     Change,
@@ -100,16 +101,16 @@ def test_a_socket_becomes_a_member_when_commits_pass_its_check() -> None:
     index.subscribe("socket", "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), after=Position(50, BEFORE)), False)
     (audience,) = index.touched([change()])
     audience.settle(Position(49, 3))
-    assert (audience.members, audience.joining) == (set(), {"socket": Position(50, BEFORE)})
+    assert (audience.members, audience.joining) == ({}, {"socket": Position(50, BEFORE)})
     audience.settle(Position(50, 0))
-    assert (audience.members, audience.joining) == ({"socket"}, {})
+    assert (audience.members, audience.joining) == ({"socket": Position(50, BEFORE)}, {})
 
 
 def test_subscribing_again_replaces_and_leaving_forgets() -> None:
     index = subscribed(socket=by_owner("alice"))
     index.subscribe("socket", "room", "2.0.0", BOB, Authorized((by_owner("bob"),)), False)
     assert reached(index, change(("1", "alice"))) == {"socket"}
-    index.change_over()
+    index.change_over(Position(99, 0))
     assert reached(index, change(("1", "alice"))) == set()
     assert reached(index, change(("1", "bob"))) == {"socket"}
     index.unsubscribe("socket", "room")
@@ -128,17 +129,71 @@ def test_a_channel_that_changes_over_misses_nothing_and_gets_nothing_from_before
     before.settle(Position(10, 0))
     for outlet in ("member", "joining"):
         index.subscribe(outlet, "room", "2.0.0", BOB, Authorized((Subscription(binding()),), after=Position(90, BEFORE)), False)
-    assert before.members == {"member"}
-    index.change_over()
+    assert set(before.members) == {"member"}
+    index.change_over(Position(20, 3))
     (after,) = index.touched([change()])
-    assert (after.key.identity, after.members, after.joining) == (BOB, {"member"}, {"joining": Position(50, BEFORE)})
+    assert (after.key.identity, after.members, after.joining) == (
+        BOB,
+        {"member": Position(20, 3)},
+        {"joining": Position(50, BEFORE)},
+    )
+
+
+def refreshed(identity: Identity) -> Identity:
+    return Identity(identity.role, identity.claims.replace("}", ',"exp":9}'))
+
+
+def test_an_audience_that_goes_on_as_the_same_person_stays_what_it_is() -> None:
+    index = subscribed(one=by_owner("alice"), two=by_owner("alice"))
+    (before,) = index.touched([change()])
+    for outlet in ("one", "two"):
+        index.subscribe(outlet, "room", "2.0.0", refreshed(ALICE), Authorized((by_owner("alice", "bob"),)), False)
+    index.change_over(Position(99, 0))
+    (after,) = index.touched([change(("1", "bob"))])
+    assert after is before
+    assert after.key.identity == refreshed(ALICE)
+    assert set(after.joining.values()) == {BEGINNING}
+
+
+@pytest.mark.parametrize(
+    ("changing", "identity", "settled"),
+    [
+        ({"one", "two"}, BOB, False),
+        ({"one"}, refreshed(ALICE), False),
+        ({"one", "two"}, refreshed(ALICE), True),
+        ({"one", "two"}, Identity("admin", ALICE.claims), False),
+    ],
+    ids=["another person", "only some of them", "to an audience that is there", "another role"],
+)
+def test_others_count_as_having_received_nothing(changing: set[str], identity: Identity, settled: bool) -> None:
+    """What was sent to the audience that they come to was not sent to them."""
+    index = subscribed(one=by_owner("alice"), two=by_owner("alice"))
+    if settled:
+        index.subscribe("there", "room", "2.0.0", identity, Authorized((by_owner("alice"),)), False)
+    for audience in index.audiences():
+        audience.settle(Position(5, 0))
+    for outlet in changing:
+        index.subscribe(outlet, "room", "2.0.0", identity, Authorized((by_owner("alice"),)), False)
+    index.change_over(Position(20, 3))
+    (after,) = [audience for audience in index.audiences() if audience.key.identity == identity]
+    assert {outlet: after.members[outlet] for outlet in changing} == dict.fromkeys(changing, Position(20, 3))
+
+
+def test_after_a_gap_nobody_counts_as_having_received_anything() -> None:
+    index = subscribed(old=by_owner("alice"))
+    index.subscribe("new", "room", "2.0.0", ALICE, Authorized((by_owner("alice"),), after=Position(50, BEFORE)), False)
+    (audience,) = index.touched([change()])
+    audience.forget(Position(30, 4))
+    assert (audience.members, audience.joining) == ({"old": Position(30, 4)}, {"new": Position(50, BEFORE)})
+    index.settle()
+    assert (audience.members, audience.joining) == (dict.fromkeys(("old", "new"), BEGINNING), {})
 
 
 def test_who_leaves_while_changing_over_is_gone() -> None:
     index = subscribed(socket=by_owner("alice"))
     index.subscribe("socket", "room", "2.0.0", BOB, Authorized((by_owner("bob"),)), False)
     index.unsubscribe("socket", "room")
-    index.change_over()
+    index.change_over(Position(99, 0))
     assert len(index) == 0
 
 
@@ -171,7 +226,7 @@ def test_the_index_reaches_everybody_whom_asking_each_would_reach(
         else:
             index.subscribe(outlet, "room", "2.0.0", ALICE, Authorized(tuple(subscriptions)), False)
             model[outlet] = tuple(subscriptions)
-    index.change_over()
+    index.change_over(Position(99, 0))
     found = {outlet for audience in index.touched([change(("1", owner))]) for outlet in (*audience.members, *audience.joining)}
     must = {outlet for outlet, wanted in model.items() if any(_concerns(s, owner) for s in wanted)}
     assert must <= found
