@@ -21,6 +21,8 @@ from realtime_inspector.postgres.authorizer import Authorizer
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.postgres.snapshot import SnapshotReader
+from realtime_inspector.postgres.state import Bookmark, State
+from realtime_inspector.postgres.steps import SCHEMA
 from realtime_inspector.postgres.stream import ReplicationStream
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
@@ -42,6 +44,7 @@ class Pipeline:
         timeout = settings.statement_timeout_ms
         self._index = index
         self._batch_changes = settings.batch_changes
+        self._bookmark = Bookmark(settings.reader_url, settings.slot, statement_timeout_ms=timeout)
         self._stream = ReplicationStream(settings.reader_url, slot=settings.slot, publication=settings.publication)
         self._catalog = Catalog(settings.evaluator_url, statement_timeout_ms=timeout)
         self._gatherer = Gatherer(
@@ -58,6 +61,9 @@ class Pipeline:
         )
         self._authorizer = Authorizer(settings.evaluator_url, publication=settings.publication, statement_timeout_ms=timeout)
         self._delivery = Delivery(EventIds(secrets.token_bytes(32)), settings.record_bytes)
+        self.state: State | None = None
+        """Read before the stream is attached; another one after changes were lost."""
+        self._lost = ""
         self._attached = asyncio.Event()
         self._fault = "starting"
         self._flowed = False
@@ -78,6 +84,7 @@ class Pipeline:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._stream.close()
+        await self._bookmark.close()
         await self._gatherer.close()
         await self._authorizer.close()
 
@@ -111,13 +118,14 @@ class Pipeline:
         while True:
             began = monotonic()
             try:
-                await self._stream.attach()
+                await self._attach()
                 self._flowed = True
                 self._attached.set()
                 await self._flow()
             except SlotLost as error:
                 log.error("slot_lost", reason=error.text)
                 self._fault = error.text
+                self._lost = self.state.epoch if self.state else ""
                 self._delivery.announce_gap(self._index.audiences(), "slot_lost")
                 self._index.settle()
             except (SourceError, DatabaseUnavailable) as error:
@@ -133,6 +141,14 @@ class Pipeline:
             retry = FIRST_RETRY if monotonic() - began > LAST_RETRY else min(retry * 2, LAST_RETRY)
             await asyncio.sleep(retry)
 
+    async def _attach(self) -> None:
+        # Read every time: while this process waited for the slot, another one may have gone on, or begun anew.
+        state = None if self._lost else await self._bookmark.load()
+        self.state = state or await self._bookmark.begin(self._lost)
+        self._lost = ""
+        await self._stream.attach(self.state.position)
+        self._bookmark.save(self._stream.acknowledged)
+
     async def _flow(self) -> None:
         while True:
             batch = await self._collect()
@@ -142,6 +158,8 @@ class Pipeline:
                 self._position = last.end_lsn
                 self._lag = max(0.0, time() - last.committed_at / 1e6)
                 self._stream.acknowledge(last.end_lsn)
+                if any(change.relation.schema != SCHEMA for each in batch for change in each.changes):
+                    self._bookmark.save(last.end_lsn)  # our own saving is no reason to save again
 
     async def _collect(self) -> list[Transaction]:
         """The next piece, and what has already arrived behind it: a lone change is never delayed."""

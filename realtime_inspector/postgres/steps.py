@@ -111,6 +111,7 @@ def _grants(goal: Goal) -> Iterator[Step]:
     yield Step(f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC")
     yield Step(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {reader}")
     yield Step(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {reader}")
+    yield Step(f"GRANT INSERT, UPDATE ON {SCHEMA}.slots TO {reader}")
     yield Step(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {reader}")
 
 

@@ -141,6 +141,11 @@ class ReplicationStream:
                 self._report_within(PROMPTLY)
 
     @property
+    def acknowledged(self) -> int:
+        """Everything up to there is done with."""
+        return self._acknowledged
+
+    @property
     def queued_bytes(self) -> int:
         """How much of the log waits here for `next`."""
         return self._queued

@@ -6,6 +6,8 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from realtime_inspector.postgres import sql
+
 ROLES = """
 select pg_advisory_lock(4711);
 do $$ begin
@@ -25,6 +27,10 @@ create schema auth;
 create function auth.uid() returns uuid stable language sql as
   $$ select (nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub')::uuid $$;
 grant usage on schema auth, public to anon, authenticated, limited, service_role;
+"""
+OWN = """
+grant usage on schema realtime_inspector to engine_reader;
+grant insert, update on realtime_inspector.slots to engine_reader;
 """
 
 
@@ -61,5 +67,5 @@ def login(url: str, user: str, password: str) -> str:
 def engine(database: str) -> Engine:
     """A fresh database with the roles of the engine."""
     prepared = Engine(database, login(database, "engine_reader", "reader"), login(database, "engine_evaluator", "evaluator"))
-    prepared.run(ROLES)
+    prepared.run(ROLES + sql.load("schema") + OWN)
     return prepared

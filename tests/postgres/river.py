@@ -97,7 +97,8 @@ async def start(engine: Engine) -> AsyncIterator[Start]:
     services: list[Service] = []
 
     async def starting(schema: str, **settings: Any) -> Service:
-        engine.run(schema + MARKER)
+        if schema:  # without, the service starts again over what there is
+            engine.run(schema + MARKER)
         index: Index[Outlet] = Index()
         configured = Settings(reader_url=engine.reader, evaluator_url=engine.evaluator, slot="test_slot", **settings)
         service = Service(await Pipeline.open(configured, index), index, engine)

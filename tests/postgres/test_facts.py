@@ -76,6 +76,8 @@ async def test_a_prepared_database_is_healthy(site: Site) -> None:
         ("revoke authenticated from {evaluator}", "evaluator", "error", "not a member of authenticated"),
         ("grant create on schema public to authenticated", "search_path", "warning", "authenticated"),
         ("drop table realtime_inspector.audit_log cascade", "schema", "error", "audit_log"),
+        ("drop table realtime_inspector.slots", "schema", "error", "slots"),
+        ("revoke update on realtime_inspector.slots from {reader}", "schema", "error", "slots"),
         ("revoke execute on all functions in schema realtime_inspector from {reader}", "schema", "error", "start_impersonation"),
         ("drop schema realtime_inspector cascade", "schema", "error", "impersonation_sessions"),
         ("select pg_create_logical_replication_slot('realtime_inspector', 'test_decoding')", "slot", "error", "test_decoding"),

@@ -1,6 +1,20 @@
--- The audit trail of impersonations: written by functions only, never rewritten. Runs as an administrator, any number of times.
+-- What the service keeps in the database. Runs as an administrator, any number of times.
 
 create schema if not exists realtime_inspector;
+
+create table if not exists realtime_inspector.slots (
+  slot text primary key,
+  epoch text not null check (epoch <> ''),
+  secret bytea not null check (octet_length(secret) = 32),
+  position bigint not null check (position >= 0),
+  updated_at timestamptz not null default clock_timestamp()
+);
+comment on table realtime_inspector.slots is
+  'How far the reader of each replication slot has handed changes over, and what the positions that clients hold depend on.';
+-- Default privileges may have opened it; the key of the positions is nobody else's.
+revoke all on realtime_inspector.slots from public;
+
+-- The audit trail of impersonations: written by functions only, never rewritten.
 
 create table if not exists realtime_inspector.impersonation_sessions (
   id uuid primary key,

@@ -1,0 +1,141 @@
+"""Keeps what has to outlive this process: which log the positions given out belong to, their key, and how far we were."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError
+from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.connect import Connection, connect
+
+log = structlog.get_logger(__name__)
+SAVE_SECONDS = 1.0
+CLOSE_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`epoch`: new whenever changes were lost, so that positions of another one mean nothing. `secret`: 32 bytes, kept for ever.
+
+    `position`: an LSN; everything up to there was handed over and need not come again.
+    """
+
+    epoch: str
+    secret: bytes
+    position: int
+
+
+class Bookmark:
+    """The row of one slot in realtime_inspector.slots, which several processes may share; one of them reads the slot.
+
+    Methods that wait raise DatabaseUnavailable, and SetupError when there is no such table or it is not ours to write.
+    """
+
+    def __init__(self, url: str, slot: str, *, statement_timeout_ms: int) -> None:
+        self._url = url
+        self._slot = slot
+        self._timeout = statement_timeout_ms
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self._epoch = ""
+        self._wanted = 0
+        self._saved = 0
+        self._saving: asyncio.Task[None] | None = None
+
+    async def load(self) -> State | None:
+        """What is written, possibly by another process; None at the very first start."""
+        async with self._asking() as connection:
+            return await self._load(connection)
+
+    async def begin(self, lost: str = "") -> State:
+        """Makes the row, or gives it a new epoch in place of the `lost` one; if somebody else was quicker, that is the state.
+
+        Durable when it returns: a new slot under an old epoch would be taken for the lost one.
+        """
+        async with self._asking() as connection:
+            async with connection.transaction():
+                await connection.execute("set transaction read write")
+                query = sql.load("begin_epoch")
+                await connection.execute(query, self._slot, secrets.token_urlsafe(12), secrets.token_bytes(32), lost)
+            state = await self._load(connection)
+            assert state is not None
+            return state
+
+    def save(self, position: int) -> None:
+        """Everything up to there was handed over. Written in the background, about once a second while it moves."""
+        self._wanted = max(self._wanted, position)
+        if self._saving is None and self._wanted > self._saved:
+            self._saving = asyncio.create_task(self._keep_saving(), name="bookmark")
+
+    async def close(self) -> None:
+        """Writes down the last position, if that goes at once, and ends the connection."""
+        if self._saving is not None:
+            self._saving.cancel()
+            await asyncio.gather(self._saving, return_exceptions=True)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._save()
+        except (RealtimeError, TimeoutError) as error:
+            log.warning("position_not_saved", reason=str(error))
+        self._disconnect()
+
+    async def _load(self, connection: Connection) -> State | None:
+        query = "select epoch, secret, position from realtime_inspector.slots where slot = $1"
+        row = await connection.fetchrow(query, self._slot)
+        if row is None:
+            return None
+        self._epoch, self._wanted, self._saved = row["epoch"], row["position"], row["position"]
+        return State(row["epoch"], row["secret"], row["position"])
+
+    async def _keep_saving(self) -> None:
+        try:
+            while self._wanted > self._saved:
+                try:
+                    await self._save()
+                except RealtimeError as error:
+                    log.warning("position_not_saved", reason=error.text)
+                await asyncio.sleep(SAVE_SECONDS)
+        finally:
+            self._saving = None
+
+    async def _save(self) -> None:
+        position = self._wanted
+        if position <= self._saved:
+            return
+        async with self._asking() as connection, connection.transaction():
+            # Not waited for on disk: a crash takes it back by a moment, and then a little is read again and not sent again.
+            await connection.execute("set transaction read write; set local synchronous_commit = off")
+            await connection.execute(sql.load("save_position"), self._slot, self._epoch, position)
+        self._saved = max(self._saved, position)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Connection]:
+        async with self._turn:
+            try:
+                yield await self._connected()
+            except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError) as error:
+                raise SetupError(f"The service cannot keep its position: {error}") from error
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+                self._disconnect()
+                raise DatabaseUnavailable(f"the position cannot be kept: {error or type(error).__name__}") from error
+            except asyncio.CancelledError:
+                self._disconnect()
+                raise
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            try:
+                self._connection = await connect(self._url, purpose="keeper", statement_timeout_ms=self._timeout)
+            except ValueError as error:  # includes an asyncpg.InterfaceError; its text may repeat the password
+                raise SetupError("The URL of the reader's login is not one", hint="Correct RTI_READER_URL.") from error
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
