@@ -5,7 +5,7 @@ RealtimeError
         TokenMissing, TokenExpired, TokenMalformed, TokenSignatureInvalid, TokenClaimsInvalid, RoleNotAllowed, KeysUnavailable
             KeyUnknown (a TokenSignatureInvalid)
     AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
-    MalformedFrame, UnsupportedVersion
+    MalformedFrame, UnsupportedVersion, TableNotServed
     SourceError
         StreamEnded, SlotInUse, SlotLost
     DatabaseUnavailable
@@ -149,6 +149,14 @@ class UnsupportedVersion(RealtimeError):
     code = "UnsupportedVersion"
     status = 403
     hint = "Connect with vsn=1.0.0 or vsn=2.0.0."
+
+
+class TableNotServed(RealtimeError):
+    """Changes of this table are not served"""
+
+    code = "TableNotServed"
+    status = 400
+    hint = "Is the table in the publication? `alter publication supabase_realtime add table …` serves it at once."
 
 
 class MediaTypeUnsupported(RealtimeError):

@@ -38,12 +38,6 @@ def publication_findings(publication: Publication) -> Iterator[Finding]:
             f"{publication.name} leaves out some operations, so their changes are not seen",
             f"ALTER PUBLICATION {publication.sql} SET (publish = 'insert, update, delete, truncate');",
         )
-    if not publication.via_root:
-        yield warning(
-            "publication",
-            f"{publication.name} publishes partitions under their own names, where they are not served",
-            f"ALTER PUBLICATION {publication.sql} SET (publish_via_partition_root = true);",
-        )
     if not publication.tables:
         yield warning(
             "publication",

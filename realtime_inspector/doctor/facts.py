@@ -66,7 +66,6 @@ class Publication:
     name: str
     sql: str
     all_tables: bool
-    via_root: bool
     everything: bool
     tables: tuple[Table, ...]
 

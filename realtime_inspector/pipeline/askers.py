@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 
 from realtime_inspector.model import Identity
-from realtime_inspector.postgres.questions import Question, by_ctid, by_key
+from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_place
 from realtime_inspector.visibility.facts import Access, Shape
 from realtime_inspector.visibility.verdicts import Evidence
 
@@ -41,7 +41,11 @@ def about_rows(evidence: Evidence, identities: Iterable[Identity], ctids: Sequen
     questions = []
     whole = askers([i for i in asked if access[i.role].columns is None], access)
     if whole:
-        questions.append((Question(by_ctid(shape, folds=folds), ctids, list(whole)), whole))
+        if shape.partitioned:
+            places = [_key_text(shape, row, ctid) for row, ctid in zip(evidence.values, ctids, strict=True)]
+            questions.append((Question(by_place(shape, folds=folds), places, list(whole)), whole))
+        else:
+            questions.append((Question(by_ctid(shape, folds=folds), ctids, list(whole)), whole))
     partial = askers([i for i in asked if access[i.role].columns is not None], access)
     if partial:
         keys = [_key_text(shape, row) for row in evidence.values]
@@ -49,5 +53,5 @@ def about_rows(evidence: Evidence, identities: Iterable[Identity], ctids: Sequen
     return questions
 
 
-def _key_text(shape: Shape, values: Mapping[str, str | None]) -> str:
-    return orjson.dumps([values[name] for name in shape.key]).decode()
+def _key_text(shape: Shape, values: Mapping[str, str | None], *more: str) -> str:
+    return orjson.dumps([*(values[name] for name in shape.key), *more]).decode()

@@ -9,6 +9,7 @@ from typing import Literal
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import UNCHANGED, Change, Identity, Position, Relation, Transaction, Value
 from realtime_inspector.pipeline.askers import Askers, about_rows, askers, checked
+from realtime_inspector.pipeline.partitions import relations_of, under_roots
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
@@ -99,6 +100,12 @@ class Gatherer:
         await self._reader.close()
         await self._evaluator.close()
         await self._catalog.close()
+
+    async def under_roots(self, batch: Sequence[Transaction]) -> Sequence[Transaction]:
+        """The batch with the changes of partitions as changes of their root. Raises DatabaseUnavailable."""
+        relations = relations_of(batch)
+        roots = await self._catalog.roots(relations)
+        return under_roots(batch, {id(r): root for r, root in zip(relations, roots, strict=True) if root.relation is not r})
 
     async def gather(self, works: Sequence[Work], xids: Sequence[int], *, patient: bool) -> list[Gathered]:
         """The evidence for each work. Raises DatabaseUnavailable; the batch can then be gathered again from the start.

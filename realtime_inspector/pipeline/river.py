@@ -6,15 +6,17 @@ the hand-over is done again from the start; after it, nothing is repeated within
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic, time
+from typing import TypeVar
 
 import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, SetupError, SlotLost, SourceError
-from realtime_inspector.model import Binding, Identity, Reason, Transaction
+from realtime_inspector.model import Binding, Identity, Reason, Relation, Transaction
 from realtime_inspector.pipeline.delivery import Delivery, Tally
-from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
+from realtime_inspector.pipeline.evidence import Gatherer, plan
+from realtime_inspector.pipeline.partitions import relations_of
 from realtime_inspector.pipeline.rendering import EventIds
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.authorizer import Authorizer
@@ -29,6 +31,7 @@ from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 FAULTS = 3
 """After so many faults of ours over the same batch its subscribers are told of a gap, and the stream goes on."""
 LOCK_SECONDS = 30.0
@@ -171,29 +174,38 @@ class Pipeline:
         return batch
 
     async def _deliver(self, batch: Sequence[Transaction]) -> None:
-        works = plan(batch, self._index)
+        rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))
+        if rooted is None:
+            self._delivery.announce_gap(self._index.audiences(), Reason.INTERNAL_ERROR)
+            return
+        works = plan(rooted, self._index)
         if not works:
             return
         xids = [transaction.xid for transaction in batch if transaction.changes]
-        gathered = await self._gather(works, xids)
+        gathered = await self._insist(
+            lambda patient: self._gatherer.gather(works, xids, patient=patient), [work.relation for work in works]
+        )
         if gathered is None:
             self._delivery.announce_gap({a: None for work in works for a in work.audiences}, Reason.INTERNAL_ERROR)
             return
         outlets = await self._delivery.hand_over(gathered, self._catalog.types)
         await self._delivery.pace(outlets)
 
-    async def _gather(self, works: Sequence[Work], xids: Sequence[int]) -> list[Gathered] | None:
-        """Waits for the database as long as it takes; None when the fault is ours and trying again does not help."""
+    async def _insist(self, ask: Callable[[bool], Awaitable[T]], relations: Sequence[Relation]) -> T | None:
+        """Waits for the database as long as it takes; None when the fault is ours and trying again does not help.
+
+        `ask` is told whether what passes by itself, such as a lock, is still worth waiting for.
+        """
         retry, faults, began = FIRST_RETRY, 0, monotonic()
         while faults < FAULTS:
             try:
-                return await self._gatherer.gather(works, xids, patient=monotonic() - began < LOCK_SECONDS)
+                return await ask(monotonic() - began < LOCK_SECONDS)
             except DatabaseUnavailable as error:
                 log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
                 self._fault = error.text
             except Exception:
                 faults += 1
-                log.exception("batch_failed", error_id=secrets.token_hex(4), tables=[work.relation.name for work in works])
+                log.exception("batch_failed", error_id=secrets.token_hex(4), tables=[relation.name for relation in relations])
             await asyncio.sleep(retry)
             retry = min(retry * 2, LAST_RETRY)
         return None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from realtime_inspector.errors import DatabaseUnavailable
+from realtime_inspector.errors import DatabaseUnavailable, TableNotServed
 from realtime_inspector.model import BEFORE, Binding, Identity, Position, Problem
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import Connection, connect
@@ -61,7 +61,7 @@ class Authorizer:
         for binding in bindings:
             try:
                 accepted.append(await self._check(connection, identity, binding, tables))
-            except InvalidFilter as error:
+            except (InvalidFilter, TableNotServed) as error:
                 problems.append(error.problem)
         return Authorized(tuple(accepted), tuple(problems), Position(now, BEFORE))
 
@@ -87,17 +87,16 @@ class Authorizer:
     async def _table(self, connection: Connection, identity: Identity, binding: Binding) -> tuple[Shape, frozenset[str]]:
         """The table as it is, and the columns that the role may read."""
         row = await connection.fetchrow(sql.load("published"), binding.schema, binding.table, identity.role, self._publication)
-        if row is None or not row["published"]:
+        if row is None or not (row["published"] or row["readable"]):
             raise _not_served(binding)
         if not row["role_exists"]:
             raise Refused(f'role "{identity.role}" does not exist', hint="Create the role, or sign tokens with an existing one.")
         shape = (await read_shapes(connection, [row["oid"]])).get(row["oid"])
-        if shape is None:
+        if shape is not None and shape.refusal:
+            hint = "See docs/policies.md for what can be served."
+            raise TableNotServed(f"{binding.schema}.{binding.table}: {shape.refusal}", hint=hint)
+        if shape is None or not row["published"]:
             raise _not_served(binding)
-        if shape.refusal:
-            raise Refused(
-                f"{binding.schema}.{binding.table}: {shape.refusal}", hint="See docs/policies.md for what can be served."
-            )
         return shape, await _readable(connection, identity.role, shape)
 
     async def _connected(self) -> Connection:
@@ -117,14 +116,13 @@ def _check_wildcard(binding: Binding, conditions: Sequence[Condition]) -> Subscr
     return Subscription(binding)
 
 
-def _not_served(binding: Binding) -> Refused:
+def _not_served(binding: Binding) -> TableNotServed:
     filters = f"[{binding.filter}]" if binding.filter else "[]"
     select = "nil" if binding.select is None else str(list(binding.select))
-    return Refused(
+    return TableNotServed(
         "Unable to subscribe to changes with given parameters. "
         "Please check Realtime is enabled for the given connect parameters: "
-        f"[event: {binding.event}, schema: {binding.schema}, table: {binding.table}, filters: {filters}, select: {select}]",
-        hint="Is the table in the publication? `alter publication supabase_realtime add table …` serves it at once.",
+        f"[event: {binding.event}, schema: {binding.schema}, table: {binding.table}, filters: {filters}, select: {select}]"
     )
 
 

@@ -6,18 +6,31 @@ One connection of the evaluator login: everything here is readable by everybody,
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
 from realtime_inspector.errors import DatabaseUnavailable
-from realtime_inspector.model import Relation
+from realtime_inspector.model import Relation, ReplicaIdentity
 from realtime_inspector.postgres import matcher, sql
 from realtime_inspector.postgres.connect import Connection, connect
 from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.replication.values import TypeCatalog, build_catalog
 from realtime_inspector.visibility.facts import ColumnFacts, Shape
 from realtime_inspector.visibility.filters import Condition
+
+MOST_SHAPES = 10_000
+"""Relations as the stream described them of which the shape is kept; every DDL makes another one."""
+RENAMED = 0
+"""Stands for the type of a column whose name may be another column's since: no column has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What a relation's changes count as. `order`: the places of its columns in the rows as they come; None: as they stand."""
+
+    relation: Relation
+    order: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,9 @@ class Catalog:
         self._timeout = statement_timeout_ms
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
-        self._shapes: dict[int, tuple[Relation, Shape | None]] = {}
+        self._shapes: dict[int, tuple[Relation, Shape | None]] = {}  # by id(relation), which the relation here keeps from reuse
+        self._roots: dict[int, tuple[Relation | None, Root]] = {}
+        self._equal: dict[Relation, Relation] = {}
         self.types: TypeCatalog = build_catalog(())
 
     async def close(self) -> None:
@@ -52,17 +67,39 @@ class Catalog:
     def forget(self) -> None:
         """Drops what is remembered, because something moved without the stream having said so yet."""
         self._shapes.clear()
+        self._equal.clear()
+        self._roots = {oid: (None, root) for oid, (_, root) in self._roots.items()}
+
+    async def roots(self, relations: Sequence[Relation]) -> list[Root]:
+        """The relation itself or, for a partition, its root table.
+
+        Partitions share one object, unless they differ in what they log. A partition that was dropped since keeps its root.
+        """
+        missing = [r for r in relations if (known := self._roots.get(r.oid)) is None or known[0] is not r]
+        if missing:
+            async with self._asking() as connection:
+                rows = await connection.fetch(sql.load("roots"), list({relation.oid for relation in missing}))
+            found = {row["oid"]: row for row in rows}
+            for relation in missing:
+                _, former = self._roots.get(relation.oid, (None, Root(relation)))
+                root = former if relation.oid not in found else _root(relation, found[relation.oid])
+                if root.relation is not relation:
+                    root = replace(root, relation=self._equal.setdefault(root.relation, root.relation))
+                self._roots[relation.oid] = relation, root
+        return [self._roots[relation.oid][1] for relation in relations]
 
     async def shapes(self, relations: Sequence[Relation]) -> list[Shape | None]:
         """The shape of each relation as it is now; None for one that does not exist any more."""
-        missing = [r for r in relations if (known := self._shapes.get(r.oid)) is None or known[0] is not r]
+        missing = [relation for relation in relations if id(relation) not in self._shapes]
         if missing:
+            if len(self._shapes) > MOST_SHAPES:
+                self.forget()
             async with self._asking() as connection:
                 found = await read_shapes(connection, {relation.oid for relation in missing})
                 if any(not self.types.knows(c.type_oid) for shape in found.values() for c in shape.columns):
                     self.types = build_catalog([tuple(row) for row in await connection.fetch(sql.load("types"))])
-            self._shapes.update({relation.oid: (relation, found.get(relation.oid)) for relation in missing})
-        return [self._shapes[relation.oid][1] for relation in relations]
+            self._shapes.update({id(relation): (relation, found.get(relation.oid)) for relation in missing})
+        return [self._shapes[id(relation)][1] for relation in relations]
 
     async def old_row_policies(self, shape: Shape, roles: Iterable[str]) -> dict[str, OldRowPolicies]:
         """For each role, its policies as an expression over an old row of the relation."""
@@ -96,6 +133,34 @@ class Catalog:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._url, purpose="catalog", statement_timeout_ms=self._timeout)
         return self._connection
+
+
+def _root(relation: Relation, row: asyncpg.Record) -> Root:
+    """The relation under the name of its root, with no more of its old rows' columns marked than the log surely has."""
+    whole = relation.replica_identity is ReplicaIdentity.FULL
+    keyed = set(row["key"]) <= {column.name for column in relation.columns if column.is_key}
+    if relation.oid == row["root"]:
+        if row["full"] if whole else row["keyed"]:
+            return Root(relation)
+        whole, keyed = False, row["keyed"]
+    columns = relation.columns
+    if not whole:
+        columns = tuple(replace(column, is_key=keyed and column.name in row["key"]) for column in columns)
+    places = {name: place for place, name in enumerate(row["order"])}
+    own = iter(row["own"])
+    if not all(f"{column.name} {column.type_oid}" in own for column in columns):
+        columns = tuple(replace(column, type_oid=RENAMED) for column in columns)
+    order = tuple(sorted(range(len(columns)), key=lambda place: places.get(columns[place].name, place)))
+    return Root(
+        Relation(
+            oid=row["root"],
+            schema=row["schema"],
+            name=row["name"],
+            replica_identity=ReplicaIdentity.FULL if whole else ReplicaIdentity.DEFAULT,
+            columns=tuple(columns[place] for place in order),
+        ),
+        order if order != tuple(range(len(columns))) else None,
+    )
 
 
 def _combine(policies: Sequence[asyncpg.Record]) -> OldRowPolicies:

@@ -29,7 +29,7 @@ CHECKS_PER_CALL = 100_000
 """Rows times identities in one statement, so that in a large batch none takes long only because of their number."""
 TIMED_OUT = "57014"
 LOCK_TIMEOUT_MS = 200
-PLANNER = {"enable_seqscan": "off", "jit": "off"}
+PLANNER = {"enable_seqscan": "off", "jit": "off", "max_parallel_workers_per_gather": "0"}
 """A small table would be scanned whole, and a policy would then raise on rows that nobody asked about."""
 BEGIN = Statement("begin isolation level repeatable read read only")
 END = tuple(map(Statement, ("rollback", "deallocate all", "select pg_catalog.pg_advisory_unlock_all()")))

@@ -1,4 +1,4 @@
-"""The three ways to ask which rows an identity may see, each as the text of a function in the evaluator's temporary schema."""
+"""The ways to ask which rows an identity may see, each as the text of a function in the evaluator's temporary schema."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,23 +45,32 @@ def by_ctid(shape: Shape, *, folds: bool = False) -> Function:
     )
 
 
+def by_place(shape: Shape, *, folds: bool = False) -> Function:
+    """For partitioned tables and roles that may read the whole of them: a Tid Scan of the one partition that the key is in.
+
+    Each wanted element is a JSON array of the key columns' texts and, last, the row's FetchedRow.ctid. The partition's oid tells
+    rows of equal ctids apart; it is compared as a column of the inner query, so cheaply that it comes before the policies.
+    """
+    stored = f"(u.key::json ->> {len(shape.key)})"
+    leaf, ctid = (f"pg_catalog.split_part({stored}, ' ', {part})" for part in (1, 2))
+    columns = f"{leaf}::pg_catalog.oid as _rti_leaf, {ctid}::pg_catalog.tid as _rti_ctid"
+    return _each(shape, folds, columns, ["t.ctid = w._rti_ctid", "t.tableoid = w._rti_leaf", *_equalities(shape)])
+
+
 def by_key(shape: Shape, *, folds: bool = False) -> Function:
     """For roles with column grants, which may not read ctid: finds the row by its key, which they must be able to read.
 
     Each wanted element is a JSON array of the key columns' texts.
     """
-    parts = []
-    for place, (name, operator) in enumerate(zip(shape.key, shape.key_operators, strict=True)):
-        column = shape.column(name)
-        assert column is not None
-        parts.append(f"t.{quote_identifier(name)} {operator} (w.key ->> {place})::{column.type_sql}")
+    if shape.partitioned:
+        return _each(shape, folds, "null", _equalities(shape))
     return _function(
         "text",
         "int",
         folds,
         "select pg_catalog.array_agg(w.place::int - 1 + _rti_first) into _rti_seen "
         "from (select u.key::json as key, u.place from pg_catalog.unnest(_rti_some) with ordinality as u (key, place)) as w "
-        f"join only {_table(shape)} as t on {' and '.join(parts)};",
+        f"join only {_table(shape)} as t on {' and '.join(_equalities(shape))};",
     )
 
 
@@ -85,6 +94,29 @@ def row_literal(values: Sequence[str | None]) -> str:
     """A composite literal: fields quoted, quotes and backslashes doubled, NULL empty."""
     fields = ("" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '""') + '"' for v in values)
     return "(" + ",".join(fields) + ")"
+
+
+def _equalities(shape: Shape) -> list[str]:
+    """That a row `t` has the key in `w.key`."""
+    parts = []
+    for place, (name, operator) in enumerate(zip(shape.key, shape.key_operators, strict=True)):
+        column = shape.column(name)
+        assert column is not None
+        parts.append(f"t.{quote_identifier(name)} {operator} (w.key ->> {place})::{column.type_sql}")
+    return parts
+
+
+def _each(shape: Shape, folds: bool, columns: str, conditions: Sequence[str]) -> Function:
+    """Asks for one row after the other, so that each time only the partition is opened that the key belongs to."""
+    given = "pg_catalog.unnest(_rti_some) with ordinality as u (key, place)"
+    return _function(
+        "text",
+        "int",
+        folds,
+        "select pg_catalog.array_agg(w.place::int - 1 + _rti_first) into _rti_seen "
+        f"from (select u.key::json as key, u.place, {columns} from {given} offset 0) as w cross join lateral "
+        f"(select from {_table(shape)} as t where {' and '.join(conditions)} offset 0) as seen;",
+    )
 
 
 def _table(shape: Shape) -> str:

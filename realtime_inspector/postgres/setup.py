@@ -282,7 +282,7 @@ def _unpublished(publication: Publication | None, wanted: Sequence[Table]) -> tu
 
 
 def _publication_warnings(name: str, publication: Publication | None, added: Sequence[Table]) -> Iterator[str]:
-    fresh = Publication(name, quote_identifier(name), all_tables=False, via_root=True, everything=True, tables=())
+    fresh = Publication(name, quote_identifier(name), all_tables=False, everything=True, tables=())
     result = replace(publication or fresh, tables=(*(publication or fresh).tables, *added))
     for finding in publication_findings(result):
         yield f"{finding.text}. {finding.remedy}"

@@ -23,13 +23,17 @@ from realtime_inspector.visibility.facts import Access, Shape
 
 VISIBLE_WITHIN = 5.0
 """Seconds after which a commit that still is not visible counts as a fault (a synchronous standby may hold it back)."""
-PLANNER = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+PLANNER = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
 """Planning would take longer than the statements themselves; the one plan must then also do for a table that grows."""
 BEGIN = Statement("begin isolation level repeatable read read only")
 EXPORT = Statement("select pg_export_snapshot(), pg_current_snapshot()")
 OBSERVE = Statement("select null, pg_current_snapshot()")
 ROLLBACK = Statement("rollback")
-NAMED = "select to_regclass(name)::oid from unnest($1::text[]) with ordinality as given (name, place) order by place"
 MOVED = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
 """What Postgres says when a name, a type or a column is not there any more, or a key's text is none of its type."""
 
@@ -48,7 +52,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class FetchedRow:
-    """A row as it stands: where it is stored, and the text of each column of the result (None for NULL)."""
+    """A row as it stands: where it is stored, and the text of each column of the result (None for NULL).
+
+    `ctid`: in a partitioned table with the oid of the partition and a blank in front, because each has its own.
+    """
 
     ctid: str
     values: tuple[str | None, ...]
@@ -134,15 +141,15 @@ class SnapshotReader:
         served = [each.shape for each in wanted if each.shape.refusal is None]
         names = [quote_table(shape.schema, shape.name) for shape in served]
         # Held before the snapshot is taken: what rows, rights, columns and tables are called then stays so until the end.
-        holds = [Statement(f"lock table only {name} in access share mode") for name in names]
-        named = Statement(NAMED, (text_array(names),))
+        holds = [Statement(f"lock table {_source(shape)} in access share mode") for shape in served]
+        unmoved = Statement(sql.load("unmoved"), (text_array(names), text_array([shape.signature for shape in served])))
         rows = [_select(each) for each in wanted if each.keys]
         while True:
-            answers = await trips.ask(BEGIN, *holds, export, access, named, *rows)
+            answers = await trips.ask(BEGIN, *holds, export, access, unmoved, *rows)
             exported, readable, found, *fetched = answers[1 + len(holds) :]
             snapshot, visible = (_text(exported.get_value(0, column)) or "" for column in (0, 1))
             if all(sees(visible, xid) for xid in xids):
-                _check_names(served, found)
+                _check(served, found)
                 results = iter(fetched)
                 return View(snapshot, _access(readable), [_fetched(next(results)) if each.keys else NOTHING for each in wanted])
             trips.tell(ROLLBACK)
@@ -167,11 +174,17 @@ def sees(snapshot: str, xid: int) -> bool:
     return full < int(xmin) or str(full) not in running.split(",")
 
 
-def _check_names(shapes: Sequence[Shape], result: PGresult) -> None:
-    """Another table may have been given the name since: it has other rights."""
+def _check(shapes: Sequence[Shape], unmoved: PGresult) -> None:
+    """Another table may have been given the name since, or a column that of another one: they have other rights."""
     for number, shape in enumerate(shapes):
-        if _text(result.get_value(number, 0)) != str(shape.oid):
+        if unmoved.get_value(number, 0) != b"t":
             raise psycopg.errors.UndefinedTable(f"{shape.schema}.{shape.name} is another table now")
+
+
+def _source(shape: Shape) -> str:
+    """The rows of this table: with its partitions, but without tables that inherit from it, which have policies of their own."""
+    table = quote_table(shape.schema, shape.name)
+    return table if shape.partitioned else f"only {table}"
 
 
 def _select(wanted: Wanted) -> Statement:
@@ -182,9 +195,9 @@ def _select(wanted: Wanted) -> Statement:
     names = ", ".join(f"k{place}" for place in range(len(shape.key)))
     equal = zip(shape.key, shape.key_operators, strict=True)
     join = " and ".join(f"t.{quote_identifier(name)} {operator} k.k{place}" for place, (name, operator) in enumerate(equal))
-    table = quote_table(shape.schema, shape.name)
-    source = f"unnest({arrays}) with ordinality as k ({names}, place) join only {table} as t on {join}"
-    text = f"select k.place, t.ctid, t.* from {source}"
+    source = f"unnest({arrays}) with ordinality as k ({names}, place) join {_source(shape)} as t on {join}"
+    stored = "format('%s %s', t.tableoid::oid, t.ctid)" if shape.partitioned else "t.ctid"
+    text = f"select k.place, {stored}, t.* from {source}"
     return Statement(text, [text_array(column) for column in zip(*wanted.keys, strict=True)])
 
 

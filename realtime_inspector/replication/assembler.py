@@ -146,7 +146,10 @@ class Assembler:
 
 
 def _filled(new: Row, old: Row) -> Row:
-    """REPLICA IDENTITY FULL writes TOASTed values into the old row even where the new row only says "unchanged"."""
+    """REPLICA IDENTITY FULL writes TOASTed values into the old row even where the new row only says "unchanged".
+
+    NULL is never TOASTed: where the old row has it, a partition wrote less than its root's identity makes pgoutput say.
+    """
     if UNCHANGED not in new or len(new) != len(old):
         return new
-    return tuple(before if after is UNCHANGED else after for after, before in zip(new, old, strict=True))
+    return tuple(before if after is UNCHANGED and before is not None else after for after, before in zip(new, old, strict=True))

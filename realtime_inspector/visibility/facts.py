@@ -36,6 +36,7 @@ class Shape:
 
     `key`: the columns by which a row can be found again (primary key, or the index named as replica identity).
     `key_operators`: for each of them the operator, as SQL, by which that index tells values equal.
+    `replica_identity`: of a partitioned table FULL only if all its partitions have it, because they write the log.
     """
 
     oid: int
@@ -53,15 +54,23 @@ class Shape:
         return next((column for column in self.columns if column.name == name), None)
 
     @property
+    def partitioned(self) -> bool:
+        """Whether the rows are stored in partitions, so that a ctid alone names none of them."""
+        return self.kind is Kind.PARTITIONED_TABLE
+
+    @property
+    def signature(self) -> str:
+        """What statements about the relation rely on, written as unmoved.sql writes it."""
+        return "\n".join([str(self.oid), *(f"{column.name} {column.type_oid}" for column in self.columns), "", *self.key])
+
+    @property
     def refusal(self) -> str | None:
         """Why nothing of this relation can be served, if so; the sentence names the remedy."""
         if not self.columns:
             return "the table does not exist any more"
         if self.is_partition:
             return "a partition is served through its root table only; subscribe to the root"
-        if self.kind is Kind.PARTITIONED_TABLE:
-            return "partitioned tables are not supported yet"
-        if self.kind is not Kind.TABLE:
+        if self.kind not in (Kind.TABLE, Kind.PARTITIONED_TABLE):
             return "only tables can be published; subscribe to the tables underneath"
         if not self.key:
             return "the table has no primary key, so a changed row cannot be found again; add one"

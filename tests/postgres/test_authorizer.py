@@ -22,9 +22,10 @@ create table things (
   id int primary key, name text, price numeric, fine boolean, mood mood, doc json, at timestamptz, code char(4), hidden text
 );
 create table keyless (n int); create table unpublished (id int primary key); create view seen as select * from things;
+create view seen_by_nobody as select * from things; create materialized view kept as select * from things;
 create table parted (id int primary key) partition by range (id);
 create table part_one partition of parted for values from (0) to (9);
-grant select on things, keyless, unpublished, parted to authenticated;
+grant select on things, keyless, unpublished, parted, seen, kept, part_one to authenticated;
 grant select (id, name) on things to limited;
 create publication supabase_realtime for table things, keyless, part_one with (publish_via_partition_root = false);
 """
@@ -88,7 +89,9 @@ async def test_filter_values_are_made_canonical(authorizer: Authorizer, filter: 
     [
         ({"table": "nowhere"}, "Unable to subscribe to changes with given parameters"),
         ({"table": "unpublished"}, "Unable to subscribe to changes with given parameters"),
-        ({"table": "seen"}, "Unable to subscribe to changes with given parameters"),
+        ({"table": "seen"}, "only tables can be published"),
+        ({"table": "kept"}, "only tables can be published"),
+        ({"table": "seen_by_nobody"}, "Unable to subscribe to changes with given parameters"),
         ({"table": "th\x00ings"}, "Unable to subscribe to changes with given parameters"),
         ({"table": "keyless"}, "no primary key"),
         ({"table": "part_one"}, "served through its root table only"),

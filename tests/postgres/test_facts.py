@@ -61,7 +61,6 @@ async def test_a_prepared_database_is_healthy(site: Site) -> None:
     ("statement", "where", "level", "words"),
     [
         ("drop publication supabase_realtime", "publication", "error", "There is no publication"),
-        ("alter publication supabase_realtime set (publish_via_partition_root = false)", "publication", "warning", "partitions"),
         ("alter publication supabase_realtime set (publish = 'insert')", "publication", "warning", "operations"),
         ("alter table public.notes drop constraint notes_pkey", "tables", "error", "UPDATE and DELETE on public.notes fail"),
         ("alter table public.tweets drop constraint tweets_pkey", "tables", "warning", "public.tweets has no primary key"),
@@ -100,7 +99,7 @@ async def test_every_remedy_of_the_logins_heals(site: Site) -> None:
     site.run("alter role {reader} nobypassrls noreplication createdb")
     site.run("revoke pg_read_all_data from {reader}")
     site.run("alter table public.notes replica identity nothing")
-    site.run("alter publication supabase_realtime set (publish = 'insert', publish_via_partition_root = false)")
+    site.run("alter publication supabase_realtime set (publish = 'insert')")
     site.run("grant create on schema public to anon")
     faults = await site.faults()
     assert {fault.check for fault in faults} >= {"evaluator", "reader", "tables", "publication", "search_path"}

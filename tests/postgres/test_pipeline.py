@@ -238,22 +238,6 @@ async def test_many_rows_in_one_transaction_arrive_whole_and_in_order(engine: En
     assert [d["record"]["id"] for d in await alice.until(1000)] == list(range(3, 3001, 3))
 
 
-async def test_partitions_are_refused_for_now_so_that_a_leaf_does_not_bypass_its_root(engine: Engine, start: Start) -> None:
-    service = await start(
-        SCHEMA
-        + """
-        create table parted (id int, owner uuid, primary key (id)) partition by range (id);
-        create table leaf partition of parted for values from (0) to (100);
-        alter table parted enable row level security; create policy own on parted using (owner = auth.uid());
-        grant select on parted, leaf to authenticated, service_role; alter publication supabase_realtime add table parted;"""
-    )
-    everything = await service.join(user(ALICE), "*", verdicts=True)
-    engine.run(f"insert into parted values (1, '{BOB}')")
-    await everything.until(1)
-    assert everything.data == []
-    assert [v["reason"] for v in everything.verdicts] == ["unsupported_relation"]
-
-
 async def test_a_fault_of_ours_costs_one_audience_a_gap_and_the_others_nothing(
     engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -312,7 +312,6 @@ async def test_a_published_table_without_identity_is_told(database: str) -> None
     made = await prepare(database, SUPABASE)
     text = "\n".join(made.warnings)
     assert "ALTER TABLE public.keyless REPLICA IDENTITY FULL;" in text
-    assert "publish_via_partition_root = true" in text
 
 
 async def test_a_missing_role_is_created_only_when_asked(database: str) -> None:

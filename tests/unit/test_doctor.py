@@ -22,7 +22,7 @@ from realtime_inspector.model import ReplicaIdentity
 SECRET = "a secret that is long enough for HS256"
 TWEETS = Table(1, "public", "tweets", "public.tweets", "r", ReplicaIdentity.FULL, True, True, True)
 COUNTRIES = Table(2, "public", "countries", "public.countries", "r", ReplicaIdentity.DEFAULT, False, True, True)
-PUBLICATION = Publication("supabase_realtime", "supabase_realtime", False, True, True, (TWEETS, COUNTRIES))
+PUBLICATION = Publication("supabase_realtime", "supabase_realtime", False, True, (TWEETS, COUNTRIES))
 
 
 def member(role: str, **options: Any) -> Membership:
@@ -117,7 +117,6 @@ FAULTS = {
     "slot without limit": (slot(retained=2 << 30), "slot", "warning", "max_slot_wal_keep_size"),
     "no publication": (replace(HEALTHY, publication=None), "publication", "error", "realtime-inspector init"),
     "no tables": (publication(tables=()), "publication", "warning", "ALTER PUBLICATION supabase_realtime ADD TABLE"),
-    "partitions": (publication(via_root=False), "publication", "warning", "SET (publish_via_partition_root = true);"),
     "operations": (publication(everything=False), "publication", "warning", "'insert, update, delete, truncate'"),
     "no identity": (
         table(primary_key=False, identified=False),

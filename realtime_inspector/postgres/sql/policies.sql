@@ -1,6 +1,6 @@
 -- The SELECT policies that apply to roles, as expressions over a tuple. $1: oid of the relation, $2: text[] of roles.
 -- Runs with an empty search_path, so that pg_get_expr qualifies every name. `repeatable`: no volatile function and no look at the
--- policy's own table, whose row is already gone; only then may the expression be asked about an old row.
+-- policy's own table or its partitions, whose row is already gone; only then may the expression be asked about an old row.
 -- `timeless`: nothing but the row and the claims decides, so that the answer now is the answer then. A function of the application
 -- counts if its text reads settings and does nothing else, as auth.uid() does; what is not plain enough to tell does not count.
 with functions as (
@@ -15,7 +15,9 @@ with functions as (
   from pg_catalog.pg_proc f join pg_catalog.pg_language l on l.oid = f.prolang
 )
 select r.rolname::text as role, p.polpermissive as permissive, pg_get_expr(p.polqual, p.polrelid) as expression,
-  not used.volatile and p.polqual::text !~ (':relid ' || p.polrelid || '\M') as repeatable,
+  not used.volatile and p.polqual::text !~ (':relid ' || p.polrelid || '\M') and not exists (
+    select from pg_catalog.pg_partition_tree(p.polrelid) t where p.polqual::text ~ (':relid ' || t.relid::oid || '\M')
+  ) as repeatable,
   used.timeless and p.polqual::text !~ ':relid [1-9]' as timeless
 from pg_catalog.pg_policy p
 join pg_catalog.pg_roles r on r.rolname = any ($2)

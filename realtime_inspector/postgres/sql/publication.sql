@@ -1,5 +1,5 @@
 -- A publication and the oids of its tables. $1: name.
-select p.pubname::text as name, quote_ident(p.pubname) as sql, p.puballtables as all_tables, p.pubviaroot as via_root,
+select p.pubname::text as name, quote_ident(p.pubname) as sql, p.puballtables as all_tables,
   p.pubinsert and p.pubupdate and p.pubdelete and p.pubtruncate as everything,
   array(
     select c.oid::int8

@@ -7,7 +7,11 @@ with recursive base as (
   select b.type_oid, t.oid, t.typtype, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.typbasetype where b.typtype = 'd'
 )
 select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relispartition as is_partition,
-  c.relreplident::text as replica_identity,
+  case when c.relkind <> 'p' then c.relreplident::text
+       when (select bool_and(l.relreplident = 'f') from pg_catalog.pg_partition_tree(c.oid) t
+             join pg_catalog.pg_class l on l.oid = t.relid where t.isleaf) then 'f'
+       when c.relreplident <> 'f' then c.relreplident::text
+       else 'd' end as replica_identity,
   coalesce((
     select json_agg(json_build_object(
       'name', a.attname, 'type_oid', a.atttypid::int8, 'type_name', own.typname, 'type_sql', format_type(t.oid, -1),
