@@ -181,6 +181,7 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
 
 def _show(pipeline: Pipeline, index: Index[Outlet], metrics: Metrics) -> None:
     metrics.counters("changes", "Events decided for a socket, by reason.", "reason", lambda: pipeline.tally.reasons.items())
+    metrics.counters("gaps", "Gap notices to a socket, by reason.", "reason", lambda: pipeline.gaps.items())
     metrics.gauge("subscriptions", "Channels that ask for changes.", lambda: len(index))
     metrics.gauge("attached", "Whether the replication stream flows.", lambda: float(bool(pipeline.status()["attached"])))
     metrics.gauge("lag_seconds", "From the last batch's commit to its hand-over.", lambda: float(str(pipeline.status()["lag"])))

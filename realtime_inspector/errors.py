@@ -190,6 +190,11 @@ class SlotLost(SourceError):
 
     code = "SlotLost"
 
+    def __init__(self, text: str = "", *, hint: str = "", gap: str = "slot_lost") -> None:
+        super().__init__(text, hint=hint)
+        self.gap = gap
+        """The reason that subscribers are told."""
+
 
 class DatabaseUnavailable(RealtimeError):
     """Realtime was unable to connect to the project database"""

@@ -44,6 +44,8 @@ class Delivery:
 
     def __init__(self, event_ids: EventIds, record_bytes: int) -> None:
         self.tally = Tally()
+        self.gaps: Counter[str] = Counter()
+        """Gap notices by reason, once per socket."""
         self._event_ids = event_ids
         self._record_bytes = record_bytes
         self._lagging: set[Outlet] = set()
@@ -72,15 +74,16 @@ class Delivery:
             reached.update(dict.fromkeys(_send(audience, frames)))
         return list(reached)
 
-    def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str) -> None:
-        """Tells subscribers that changes were lost, before anything newer.
+    def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str, table: tuple[str, str] | None = None) -> None:
+        """Tells subscribers that changes were lost, of this table or of any, before anything newer.
 
         Status ok: the Python client answers an error by joining again, for ever.
         """
         for audience in audiences:
-            frame = _gap(audience.key, reason)
+            frame = _gap(audience.key, reason, table)
             for outlet in (*audience.members, *audience.joining):
                 outlet.send(frame)
+                self.gaps[reason] += 1
 
     async def pace(self, outlets: Iterable[Outlet]) -> None:
         """Gives sockets with much queued a moment to take it, so that a large transaction does not overrun healthy ones."""
@@ -101,6 +104,7 @@ class Delivery:
         except Exception:
             self.tally.count(Reason.INTERNAL_ERROR, len(each.work.changes))
             log.exception("decision_failed", error_id=secrets.token_hex(4), table=each.work.relation.name)
+            self.gaps[Reason.INTERNAL_ERROR] += len(audience.members) + len(audience.joining)
             return [(each.work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR))]
 
     def _frames(self, each: Gathered, audience: Audience[Outlet], rendering: Rendering) -> list[tuple[Position, bytes]]:
@@ -119,8 +123,9 @@ class Delivery:
         return frames
 
 
-def _gap(key: AudienceKey, reason: str) -> bytes:
-    gap = {"gap": {"reason": reason, "from": None, "to": None}}
+def _gap(key: AudienceKey, reason: str, table: tuple[str, str] | None = None) -> bytes:
+    schema, name = table or (None, None)
+    gap = {"gap": {"reason": reason, "schema": schema, "table": name, "from": None, "to": None}}
     return system(Serializer(key.serializer), key.topic, "resume", "ok", f"gap: {reason}", more=gap)
 
 

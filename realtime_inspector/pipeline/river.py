@@ -6,26 +6,30 @@ the hand-over is done again from the start; after it, nothing is repeated within
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic, time
 from typing import TypeVar
 
 import structlog
 
-from realtime_inspector.errors import DatabaseUnavailable, SetupError, SlotLost, SourceError
+from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError, SlotInUse, SlotLost, SourceError
 from realtime_inspector.model import Binding, Identity, Reason, Relation, Transaction
 from realtime_inspector.pipeline.delivery import Delivery, Tally
-from realtime_inspector.pipeline.evidence import Gatherer, plan
+from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
 from realtime_inspector.pipeline.partitions import relations_of
 from realtime_inspector.pipeline.rendering import EventIds
+from realtime_inspector.pipeline.watch import Watch
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.authorizer import Authorizer
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
+from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.snapshot import SnapshotReader
 from realtime_inspector.postgres.state import Bookmark, State
 from realtime_inspector.postgres.steps import SCHEMA
 from realtime_inspector.postgres.stream import ReplicationStream
+from realtime_inspector.replication.membership import Absence
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.subscription import Authorized
@@ -38,6 +42,8 @@ LOCK_SECONDS = 30.0
 """So long a batch waits for what passes by itself, such as a lock; then those are withheld whose policies still meet it."""
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 """Seconds between attempts after a fault; doubled each time."""
+STANDBY_RETRY = 1.0
+"""Seconds between attempts at most, while another process reads the slot: so long a takeover takes."""
 
 
 class Pipeline:
@@ -47,8 +53,10 @@ class Pipeline:
         timeout = settings.statement_timeout_ms
         self._index = index
         self._batch_changes = settings.batch_changes
-        self._bookmark = Bookmark(settings.reader_url, settings.slot, statement_timeout_ms=timeout)
+        self._line = Line(settings.reader_url, purpose="keeper", statement_timeout_ms=timeout)
+        self._bookmark = Bookmark(self._line, settings.slot)
         self._stream = ReplicationStream(settings.reader_url, slot=settings.slot, publication=settings.publication)
+        self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self._catalog = Catalog(settings.evaluator_url, statement_timeout_ms=timeout)
         self._gatherer = Gatherer(
             SnapshotReader(settings.reader_url, timeout),
@@ -72,22 +80,27 @@ class Pipeline:
         self._flowed = False
         self._position = 0
         self._lag = 0.0
+        self._told: tuple[type, str] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, settings: Settings, index: Index[Outlet]) -> "Pipeline":
         """Starts following the stream in the background; `attached` says when it flows."""
         pipeline = cls(settings, index)
         pipeline._task = asyncio.create_task(pipeline._run(), name="river")
+        pipeline._watching = asyncio.create_task(pipeline._watch.run(), name="watch")
         return pipeline
 
     async def close(self) -> None:
         """Stops following; what was not acknowledged comes again at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._watching) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._stream.close()
         await self._bookmark.close()
+        self._line.close()
         await self._gatherer.close()
         await self._authorizer.close()
 
@@ -107,6 +120,11 @@ class Pipeline:
         return await self._authorizer.authorize(identity, bindings)
 
     @property
+    def gaps(self) -> Counter[str]:
+        """Gap notices by reason."""
+        return self._delivery.gaps
+
+    @property
     def tally(self) -> Tally:
         """Delivered and withheld events by reason."""
         return self._delivery.tally
@@ -122,33 +140,48 @@ class Pipeline:
             began = monotonic()
             try:
                 await self._attach()
-                self._flowed = True
+                self._flowed, self._told = True, None
                 self._attached.set()
                 await self._flow()
             except SlotLost as error:
-                log.error("slot_lost", reason=error.text)
-                self._fault = error.text
+                if self._is_news(error):
+                    log.error("slot_lost", reason=error.text)
                 self._lost = self.state.epoch if self.state else ""
-                self._delivery.announce_gap(self._index.audiences(), "slot_lost")
+                self._delivery.announce_gap(self._index.audiences(), error.gap)
                 self._index.settle()
+                self._watch.forget()
+            except SlotInUse as error:
+                if self._is_news(error):
+                    log.info("standing_by", reason=error.text)
             except (SourceError, DatabaseUnavailable) as error:
-                log.warning("stream_interrupted", reason=error.text, retry_seconds=retry)
-                self._fault = error.text
+                if self._is_news(error):
+                    log.warning("stream_interrupted", reason=error.text)
             except SetupError as error:
                 if not self._flowed:
                     raise
-                log.error("setup_needed", reason=error.text, remedy=error.remedy)
-                self._fault = error.text
+                if self._is_news(error):
+                    log.error("setup_needed", reason=error.text, remedy=error.remedy)
             finally:
                 self._attached.clear()
             retry = FIRST_RETRY if monotonic() - began > LAST_RETRY else min(retry * 2, LAST_RETRY)
-            await asyncio.sleep(retry)
+            await asyncio.sleep(min(retry, STANDBY_RETRY) if self._told and self._told[0] is SlotInUse else retry)
+
+    def _is_news(self, error: RealtimeError) -> bool:
+        """Keeps why the stream does not flow; what goes on for a while is said once, however often it is tried again."""
+        self._fault = f"{error.text}. {error.remedy}" if error.remedy else error.text
+        before, self._told = self._told, (type(error), error.text)
+        return self._told != before
+
+    def _tell(self, absence: Absence) -> None:
+        log.warning("changes_left_out", reason=absence.reason, table=absence.table and ".".join(absence.table))
+        self._delivery.announce_gap(self._index.audiences(absence.table), absence.reason, absence.table)
 
     async def _attach(self) -> None:
         # Read every time: while this process waited for the slot, another one may have gone on, or begun anew.
         state = None if self._lost else await self._bookmark.load()
         self.state = state or await self._bookmark.begin(self._lost)
         self._lost = ""
+        await self._watch.look()
         await self._stream.attach(self.state.position)
         self._bookmark.save(self._stream.acknowledged)
 
@@ -181,15 +214,17 @@ class Pipeline:
         works = plan(rooted, self._index)
         if not works:
             return
-        xids = [transaction.xid for transaction in batch if transaction.changes]
-        gathered = await self._insist(
-            lambda patient: self._gatherer.gather(works, xids, patient=patient), [work.relation for work in works]
-        )
+        gathered = await self._insist(lambda patient: self._gather(batch, works, patient), [work.relation for work in works])
         if gathered is None:
             self._delivery.announce_gap({a: None for work in works for a in work.audiences}, Reason.INTERNAL_ERROR)
             return
         outlets = await self._delivery.hand_over(gathered, self._catalog.types)
         await self._delivery.pace(outlets)
+
+    async def _gather(self, batch: Sequence[Transaction], works: Sequence[Work], patient: bool) -> list[Gathered]:
+        await self._watch.precede(relations_of(batch))
+        xids = [transaction.xid for transaction in batch if transaction.changes]
+        return await self._gatherer.gather(works, xids, patient=patient)
 
     async def _insist(self, ask: Callable[[bool], Awaitable[T]], relations: Sequence[Relation]) -> T | None:
         """Waits for the database as long as it takes; None when the fault is ours and trying again does not help.
@@ -200,6 +235,8 @@ class Pipeline:
         while faults < FAULTS:
             try:
                 return await ask(monotonic() - began < LOCK_SECONDS)
+            except SlotLost:
+                raise
             except DatabaseUnavailable as error:
                 log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
                 self._fault = error.text

@@ -130,10 +130,12 @@ def ended(result: PGresult | None) -> SourceError:
     if result is None or not (state := result.error_field(DiagnosticField.SQLSTATE)):
         return StreamEnded("Postgres ended the replication stream: it shuts down")
     said = result.get_error_message().strip()
-    # The publication is gone, and stays so for this slot: decoding looks it up as it was when the change was made.
-    # Or the log is gone: "requested WAL segment has already been removed".
-    if state.decode() in (psycopg.errors.UndefinedObject.sqlstate, psycopg.errors.UndefinedFile.sqlstate):
-        return SlotLost(f"The replication slot cannot go on; changes in between are lost: {said}")
+    match state.decode():
+        # The publication is gone, and stays so for this slot: decoding looks it up as it was when the change was made.
+        case psycopg.errors.UndefinedObject.sqlstate:
+            return SlotLost(f"The replication slot cannot go on; changes in between are lost: {said}", gap="publication")
+        case psycopg.errors.UndefinedFile.sqlstate:  # "requested WAL segment has already been removed"
+            return SlotLost(f"The replication slot cannot go on; changes in between are lost: {said}")
     return StreamEnded(f"Postgres ended the replication stream: {said}")
 
 

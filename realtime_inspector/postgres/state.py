@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError
+from realtime_inspector.errors import RealtimeError, SetupError
 from realtime_inspector.postgres import sql
-from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.connect import Connection
+from realtime_inspector.postgres.line import Line
 
 log = structlog.get_logger(__name__)
 SAVE_SECONDS = 1.0
@@ -36,12 +37,9 @@ class Bookmark:
     Methods that wait raise DatabaseUnavailable, and SetupError when there is no such table or it is not ours to write.
     """
 
-    def __init__(self, url: str, slot: str, *, statement_timeout_ms: int) -> None:
-        self._url = url
+    def __init__(self, line: Line, slot: str) -> None:
+        self._line = line
         self._slot = slot
-        self._timeout = statement_timeout_ms
-        self._connection: Connection | None = None
-        self._turn = asyncio.Lock()
         self._epoch = ""
         self._wanted = 0
         self._saved = 0
@@ -73,7 +71,7 @@ class Bookmark:
             self._saving = asyncio.create_task(self._keep_saving(), name="bookmark")
 
     async def close(self) -> None:
-        """Writes down the last position, if that goes at once, and ends the connection."""
+        """Writes down the last position, if that goes at once."""
         if self._saving is not None:
             self._saving.cancel()
             await asyncio.gather(self._saving, return_exceptions=True)
@@ -82,7 +80,6 @@ class Bookmark:
                 await self._save()
         except (RealtimeError, TimeoutError) as error:
             log.warning("position_not_saved", reason=str(error))
-        self._disconnect()
 
     async def _load(self, connection: Connection) -> State | None:
         query = "select epoch, secret, position from realtime_inspector.slots where slot = $1"
@@ -115,27 +112,8 @@ class Bookmark:
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Connection]:
-        async with self._turn:
+        async with self._line.asking() as connection:
             try:
-                yield await self._connected()
+                yield connection
             except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError) as error:
                 raise SetupError(f"The service cannot keep its position: {error}") from error
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
-                self._disconnect()
-                raise DatabaseUnavailable(f"the position cannot be kept: {error or type(error).__name__}") from error
-            except asyncio.CancelledError:
-                self._disconnect()
-                raise
-
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            try:
-                self._connection = await connect(self._url, purpose="keeper", statement_timeout_ms=self._timeout)
-            except ValueError as error:  # includes an asyncpg.InterfaceError; its text may repeat the password
-                raise SetupError("The URL of the reader's login is not one", hint="Correct RTI_READER_URL.") from error
-        return self._connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()

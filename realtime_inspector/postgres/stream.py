@@ -140,6 +140,15 @@ class ReplicationStream:
             if self._connection is not None:
                 self._report_within(PROMPTLY)
 
+    def lose(self, loss: SlotLost) -> None:
+        """Gives the slot up; what arrived is given out, then the loss is raised, and the next `attach` makes a new slot."""
+        self._fail(loss)
+
+    @property
+    def flows(self) -> bool:
+        """Whether it is attached."""
+        return self._connection is not None
+
     @property
     def acknowledged(self) -> int:
         """Everything up to there is done with."""
@@ -210,7 +219,7 @@ class ReplicationStream:
         # Postgres 18 no longer fails without the publication, it only says so: the changes are left out, and lost.
         if told.sqlstate == ObjectNotInPrerequisiteState.sqlstate and self._connection is not None:
             said = f"{told.message_primary}. {told.message_detail}"
-            loss = SlotLost(f"The publication was missing; changes in between are lost: {said}")
+            loss = SlotLost(f"The publication was missing; changes in between are lost: {said}", gap="publication")
             asyncio.get_running_loop().call_soon(self._fail, loss)  # not from within libpq's callback
 
     def _take(self, data: memoryview) -> None:

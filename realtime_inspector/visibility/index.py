@@ -150,9 +150,12 @@ class Index(Generic[Outlet]):
             del self._audiences[audience.key]
             self._displace(audience)
 
-    def audiences(self) -> list[Audience[Outlet]]:
-        """All audiences."""
-        return list(self._audiences.values())
+    def audiences(self, table: tuple[str, str] | None = None) -> list[Audience[Outlet]]:
+        """All audiences, or those that a table (schema, name) may concern."""
+        audiences = list(self._audiences.values())
+        if table is None:
+            return audiences
+        return [audience for audience in audiences if any(_names(s, *table) for s in audience.key.subscriptions)]
 
     def settle(self) -> None:
         """Another log begins, whose positions have nothing to do with those waited for: everybody is a full member."""

@@ -60,6 +60,16 @@ class Subscriber:
         return [payload["data"] for payload in self.received if "data" in payload]
 
     @property
+    def gaps(self) -> list[tuple[str, str | None]]:
+        """Reason and table of each gap notice."""
+        return [(payload["gap"]["reason"], payload["gap"]["table"]) for payload in self.received if "gap" in payload]
+
+    @property
+    def story(self) -> list[Any]:
+        """What was received, in order: ids of changed rows, reasons of gaps."""
+        return [payload["gap"]["reason"] if "gap" in payload else payload["data"]["record"]["id"] for payload in self.received]
+
+    @property
     def verdicts(self) -> list[dict[str, Any]]:
         return [payload["verdict"] for payload in self.received if "verdict" in payload]
 
@@ -80,6 +90,12 @@ class Service:
         assert authorized.problems == ()
         self.index.subscribe(subscriber, "realtime:room", "2.0.0", identity, authorized, verdicts)
         return subscriber
+
+    async def flowing(self) -> None:
+        """Returns when the stream flows (again)."""
+        async with asyncio.timeout(20):
+            while not self.pipeline.status()["attached"]:  # noqa: ASYNC110, nobody tells
+                await asyncio.sleep(0.02)
 
     async def settled(self) -> None:
         """Returns when everything committed so far has been handed over: a row written now has come by."""

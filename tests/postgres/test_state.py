@@ -9,12 +9,23 @@ import pytest
 
 from realtime_inspector.errors import DatabaseUnavailable, SetupError
 from realtime_inspector.postgres import state as states
+from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.setup import Options, prepare
 from realtime_inspector.postgres.state import Bookmark
 from tests.postgres.conftest import Engine
 
 TABLE = "realtime_inspector.slots"
 SUPABASE = Options(supabase_roles=True)
+
+
+LINES: list[Line] = []
+
+
+@pytest.fixture(autouse=True)
+async def lines() -> AsyncIterator[None]:
+    yield
+    while LINES:
+        LINES.pop().close()
 
 
 @pytest.fixture
@@ -25,7 +36,12 @@ async def bookmark(engine: Engine) -> AsyncIterator[Bookmark]:
 
 
 def another(engine: Engine, slot: str = "s") -> Bookmark:
-    return Bookmark(engine.reader, slot, statement_timeout_ms=2_000)
+    return on(engine.reader, slot)
+
+
+def on(url: str, slot: str = "s") -> Bookmark:
+    LINES.append(Line(url, purpose="keeper", statement_timeout_ms=2_000))
+    return Bookmark(LINES[-1], slot)
 
 
 def position(engine: Engine) -> object:
@@ -115,7 +131,7 @@ async def test_a_database_that_was_not_prepared_is_named_with_the_remedy(engine:
 
 
 async def test_nobody_at_home() -> None:
-    bookmark = Bookmark("postgresql://127.0.0.1:1/none?sslmode=disable", "s", statement_timeout_ms=1_000)
+    bookmark = on("postgresql://127.0.0.1:1/none?sslmode=disable")
     with pytest.raises(DatabaseUnavailable):
         await bookmark.load()
 
@@ -123,7 +139,7 @@ async def test_nobody_at_home() -> None:
 @pytest.mark.parametrize("url", ["not a url", "http://127.0.0.1/x", "postgresql://u:geheim@127.0.0.1:geheim/x"])
 async def test_what_is_no_url_is_refused_without_telling_it(url: str) -> None:
     with pytest.raises(SetupError) as refusal:
-        await Bookmark(url, "s", statement_timeout_ms=1_000).load()
+        await on(url).load()
     assert "RTI_READER_URL" in refusal.value.remedy
     assert "geheim" not in refusal.value.text + refusal.value.remedy
 
@@ -141,7 +157,7 @@ async def test_init_gives_it_to_the_reader_alone_also_where_there_was_an_older_s
         held = admin.execute(f"{rights} where table_schema || '.' || table_name = '{TABLE}' group by 1".encode()).fetchall()
     reader = first.env["RTI_READER_URL"].partition("//")[2].partition(":")[0]
     assert {name: words for name, words in held if name != "postgres"} == {reader: "INSERT SELECT UPDATE"}
-    bookmark = Bookmark(second.env["RTI_READER_URL"], "s", statement_timeout_ms=2_000)
+    bookmark = on(second.env["RTI_READER_URL"])
     state = await bookmark.begin()
     assert await bookmark.load() == state
     await bookmark.close()
