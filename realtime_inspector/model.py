@@ -141,6 +141,7 @@ class Reason(StrEnum):
     ROW_GONE = "row_gone"
     NO_KEY = "no_key"
     OLD_ROW_UNKNOWN = "old_row_unknown"
+    LOOKUP_TOO_SLOW = "lookup_too_slow"
     UNSUPPORTED_RELATION = "unsupported_relation"
     INTERNAL_ERROR = "internal_error"
 

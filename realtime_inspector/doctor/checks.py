@@ -59,7 +59,7 @@ def _table(table: Table) -> Iterator[Finding]:
     elif not table.primary_key and table.replica_identity is not ReplicaIdentity.INDEX:
         yield warning(
             "tables",
-            f"{table} has no primary key, so a changed row cannot be found again and its changes are not served",
+            f"{table} has no primary key, so the whole of it is read to find a changed row",
             f"ALTER TABLE {table.sql} ADD PRIMARY KEY (your_key_columns);",
         )
 

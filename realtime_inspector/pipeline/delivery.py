@@ -111,6 +111,9 @@ class Delivery:
         key, evidence = audience.key, each.evidence
         frames: list[tuple[Position, bytes]] = []
         delivered = 0
+        if each.gap and evidence.concerns(key.identity.role):
+            self.gaps[each.gap] += len(audience.members) + len(audience.joining)
+            frames.append((evidence.changes[0].position, _gap(key, each.gap, (evidence.shape.schema, evidence.shape.name))))
         if key.verdicts or not evidence.blind(key.identity):
             access = evidence.access.get(key.identity.role)
             for decision in decide(audience.concerning(each.work.relation), key.identity, evidence, explain=key.verdicts):

@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
-from realtime_inspector.model import UNCHANGED, Change, Identity, Position, Relation, Transaction, Value
+from realtime_inspector.model import UNCHANGED, Change, Identity, Position, Reason, Relation, Transaction, Value
 from realtime_inspector.pipeline.askers import Askers, about_rows, askers, checked
 from realtime_inspector.pipeline.partitions import relations_of, under_roots
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.postgres.questions import Question, by_tuple, row_literal
-from realtime_inspector.postgres.snapshot import FetchedRelation, FetchedRow, RelationMoved, SnapshotReader, View, Wanted
+from realtime_inspector.postgres.snapshot import (
+    FetchedRelation,
+    FetchedRow,
+    RelationMoved,
+    SnapshotReader,
+    TookTooLong,
+    View,
+    Wanted,
+)
 from realtime_inspector.visibility.facts import Kind, Shape
 from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.index import Audience, Index
@@ -22,6 +30,9 @@ from realtime_inspector.visibility.verdicts import Evidence, Sight
 
 FILTER_SECONDS = 2.0
 """Once a batch's filters took so long, those that are not decided count as failed: everybody else waits for them."""
+
+WITHHELD_SECONDS = 60.0
+"""So long nobody looks for rows of a table without a key again, after it took too long: everybody else waits for it."""
 
 
 @dataclass(slots=True)
@@ -41,11 +52,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A work with its evidence and the rows as they were fetched."""
+    """A work with its evidence and the rows as they were fetched. `gap`: changes are lost from here on, and why."""
 
     work: Work
     evidence: Evidence
     fetched: FetchedRelation
+    gap: Reason | None = None
 
 
 def plan(transactions: Sequence[Transaction], index: Index[Outlet]) -> list[Work]:
@@ -94,6 +106,8 @@ class Gatherer:
         self._catalog = catalog
         self._privileged = privileged
         self._deletes = deletes
+        self._slow: dict[int, float] = {}
+        self._untold: set[int] = set()
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -132,20 +146,34 @@ class Gatherer:
     async def _gather(
         self, works: Sequence[Work], xids: Sequence[int], *, patient: bool, trusting: bool = True
     ) -> list[Gathered]:
+        while True:
+            try:
+                return await self._gather_once(works, xids, patient=patient, trusting=trusting)
+            except TookTooLong as slow:
+                self._slow[slow.oid] = asyncio.get_running_loop().time() + WITHHELD_SECONDS
+                self._untold.add(slow.oid)
+
+    async def _gather_once(self, works: Sequence[Work], xids: Sequence[int], *, patient: bool, trusting: bool) -> list[Gathered]:
+        now = asyncio.get_running_loop().time()
+        self._slow = {oid: until for oid, until in self._slow.items() if until > now}
         shapes = [shape or _vanished(w.relation) for shape, w in zip(await self._shapes(works), works, strict=True)]
-        keyed = [_keys(work, shape, trusting) for work, shape in zip(works, shapes, strict=True)]
-        wanted = [Wanted(shape, keys.distinct) for shape, keys in zip(shapes, keyed, strict=True)]
+        keyed = [_keys(work, shape, trusting and shape.oid not in self._slow) for work, shape in zip(works, shapes, strict=True)]
+        wanted = [Wanted(shape, keys.distinct, keys.content) for shape, keys in zip(shapes, keyed, strict=True)]
         roles = list(dict.fromkeys(identity.role for work in works for identity in work.identities))
         async with self._reader.open(xids, wanted, roles) as view:
             gathered = [
-                Gathered(work, self._evidence(work, shape, keys, view, fetched), fetched)
+                Gathered(work, self._evidence(work, shape, keys, view, fetched), fetched, self._gap(shape))
                 for work, shape, keys, fetched in zip(works, shapes, keyed, view.relations, strict=True)
             ]
             await self._see(gathered, view.snapshot, patient)
         until = asyncio.get_running_loop().time() + FILTER_SECONDS
         for each in gathered:
             await self._filter(each, until)
+        self._untold -= {each.evidence.shape.oid for each in gathered}
         return gathered
+
+    def _gap(self, shape: Shape) -> Reason | None:
+        return Reason.LOOKUP_TOO_SLOW if shape.oid in self._untold else None
 
     async def _shapes(self, works: Sequence[Work]) -> list[Shape | None]:
         return await self._catalog.shapes([work.relation for work in works])
@@ -164,6 +192,7 @@ class Gatherer:
             privileged=self._privileged,
             deletes=self._deletes,
             columns_hold=_columns_hold(work.relation, shape),
+            too_slow=shape.oid in self._slow,
         )
 
     async def _see(self, gathered: Sequence[Gathered], snapshot: str, patient: bool) -> None:
@@ -230,23 +259,47 @@ class Gatherer:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """The distinct keys of the rows to fetch, and for each change the place of its key, None if it has no stored row."""
+    """The distinct keys of the rows to fetch, and for each change the place of its key, None if it has no stored row.
 
-    distinct: list[tuple[str, ...]]
+    `content`: see Wanted.
+    """
+
+    distinct: list[tuple[str | None, ...]]
     of_change: list[int | None]
+    content: tuple[str, ...] = ()
 
 
 def _keys(work: Work, shape: Shape, trusting: bool) -> _Keys:
     places = {column.name: place for place, column in enumerate(work.relation.columns)}
     if not trusting or shape.refusal or any(name not in places for name in shape.key):
         return _Keys([], [None] * len(work.changes))
-    known: dict[tuple[str, ...], int] = {}
+    if not shape.key:
+        return _contents(work, shape)
+    known: dict[tuple[str | None, ...], int] = {}
     of_change: list[int | None] = []
     of_key = [places[name] for name in shape.key]
     for change in work.changes:
         key = () if change.new is None else tuple([v for place in of_key if isinstance(v := _value(change, place), str)])
         of_change.append(known.setdefault(key, len(known)) if len(key) == len(of_key) else None)
     return _Keys(list(known), of_change)
+
+
+def _contents(work: Work, shape: Shape) -> _Keys:
+    """Rows of a table without a key, as they were written. What the log has only in part is not looked for.
+
+    Columns count by their place: their names may be others since.
+    """
+    types = [column.type_oid for column in work.relation.columns]
+    written = [column for column in shape.columns if not column.generated]
+    columns = next((some for some in (shape.columns, written) if [column.type_oid for column in some] == types), ())
+    if not columns:
+        return _Keys([], [None] * len(work.changes))
+    known: dict[tuple[str | None, ...], int] = {}
+    of_change: list[int | None] = []
+    for change in work.changes:
+        whole = tuple([value for value in change.new or () if value is not UNCHANGED])
+        of_change.append(known.setdefault(whole, len(known)) if len(whole) == len(columns) else None)
+    return _Keys(list(known), of_change, tuple(column.name for column in columns))
 
 
 def _value(change: Change, place: int) -> Value:

@@ -134,10 +134,13 @@ class RoundTrips:
         return not self._unanswered
 
 
-def text_array(values: Sequence[str]) -> bytes:
+def text_array(values: Sequence[str | None]) -> bytes:
     """A text[] in its binary form (array_recv, src/backend/utils/adt/arrayfuncs.c), which needs neither quotes nor a parser."""
-    parts = [_ARRAY_HEAD.pack(1, 0, TEXT_OID, len(values), 1)]
+    parts = [_ARRAY_HEAD.pack(1, None in values, TEXT_OID, len(values), 1)]
     for value in values:
+        if value is None:
+            parts.append(_LENGTH.pack(-1))
+            continue
         encoded = value.encode()
         parts += (_LENGTH.pack(len(encoded)), encoded)
     return b"".join(parts)

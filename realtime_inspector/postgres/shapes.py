@@ -34,6 +34,7 @@ def _shape(row: asyncpg.Record) -> Shape:
                 category=column["category"],
                 comparable=Comparable(exact=column["exact"], integer=column["integer"]),
                 collation=column["collation"],
+                generated=column["generated"],
             )
             for column in orjson.loads(row["columns"])
         ),

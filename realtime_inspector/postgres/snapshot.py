@@ -34,6 +34,9 @@ BEGIN = Statement("begin isolation level repeatable read read only")
 EXPORT = Statement("select pg_export_snapshot(), pg_current_snapshot()")
 OBSERVE = Statement("select null, pg_current_snapshot()")
 ROLLBACK = Statement("rollback")
+LOOKUP_MS = 500
+"""So long the rows of a table without a key may be looked for, which reads the whole table."""
+LOOKUP = Statement(f"set local statement_timeout = {LOOKUP_MS}")
 MOVED = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
 """What Postgres says when a name, a type or a column is not there any more, or a key's text is none of its type."""
 
@@ -42,12 +45,24 @@ class RelationMoved(Exception):
     """A table is not as its shape says any more: dropped, renamed, or of other columns or types."""
 
 
+class TookTooLong(Exception):
+    """The rows of a table without a key could not be found in time."""
+
+    def __init__(self, oid: int) -> None:
+        super().__init__(oid)
+        self.oid = oid
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Rows to fetch of one relation: each key has one text per column of `shape.key`."""
+    """Rows to fetch of one relation: each key has one text per column of `shape.key`.
+
+    Without a key: per column of `content`, which are all that the log has, None for NULL.
+    """
 
     shape: Shape
-    keys: Sequence[tuple[str, ...]]
+    keys: Sequence[tuple[str | None, ...]]
+    content: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,7 @@ class SnapshotReader:
 
         `shared`: it is exported at once; otherwise `share` can still do so, at the price of a round trip. Raises
         DatabaseUnavailable when the connection fails (a new one is made by the next call), RelationMoved when the shapes have to
-        be read again.
+        be read again, TookTooLong for a table without a key that is too large.
         """
         async with self._failing():
             view = await self._open(xids, wanted, roles, EXPORT if shared else OBSERVE)
@@ -143,7 +158,7 @@ class SnapshotReader:
         # Held before the snapshot is taken: what rows, rights, columns and tables are called then stays so until the end.
         holds = [Statement(f"lock table {_source(shape)} in access share mode") for shape in served]
         unmoved = Statement(sql.load("unmoved"), (text_array(names), text_array([shape.signature for shape in served])))
-        rows = [_select(each) for each in wanted if each.keys]
+        rows = [_select(each) for each in wanted if each.keys and each.shape.key]
         while True:
             answers = await trips.ask(BEGIN, *holds, export, access, unmoved, *rows)
             exported, readable, found, *fetched = answers[1 + len(holds) :]
@@ -151,7 +166,11 @@ class SnapshotReader:
             if all(sees(visible, xid) for xid in xids):
                 _check(served, found)
                 results = iter(fetched)
-                return View(snapshot, _access(readable), [_fetched(next(results)) if each.keys else NOTHING for each in wanted])
+                relations = [
+                    NOTHING if not each.keys else _fetched(next(results) if each.shape.key else await _search(trips, each))
+                    for each in wanted
+                ]
+                return View(snapshot, _access(readable), relations)
             trips.tell(ROLLBACK)
             if asyncio.get_running_loop().time() > deadline:
                 raise DatabaseUnavailable("a commit that was streamed did not become visible; is a synchronous standby missing?")
@@ -196,9 +215,31 @@ def _select(wanted: Wanted) -> Statement:
     equal = zip(shape.key, shape.key_operators, strict=True)
     join = " and ".join(f"t.{quote_identifier(name)} {operator} k.k{place}" for place, (name, operator) in enumerate(equal))
     source = f"unnest({arrays}) with ordinality as k ({names}, place) join {_source(shape)} as t on {join}"
-    stored = "format('%s %s', t.tableoid::oid, t.ctid)" if shape.partitioned else "t.ctid"
-    text = f"select k.place, {stored}, t.* from {source}"
+    text = f"select k.place, {_stored(shape)}, t.* from {source}"
     return Statement(text, [text_array(column) for column in zip(*wanted.keys, strict=True)])
+
+
+async def _search(trips: RoundTrips, wanted: Wanted) -> PGresult:
+    """Finds rows by their whole content; of equal ones any, because nothing tells them apart.
+
+    Contents are compared as the texts of the output functions, which format uses; a cast to text might be the application's.
+    """
+    names = [f"k{place}" for place in range(len(wanted.content))]
+    arrays = ", ".join(f"${place}::text[]" for place in range(1, len(names) + 1))
+    columns = ", ".join(f"t.{quote_identifier(name)}" for name in wanted.content)
+    given, stored = f"row({', '.join(f'k.{name}' for name in names)})", f"row({columns})"
+    join = f"format('%s', {stored}) collate \"C\" = format('%s', {given}) collate \"C\""
+    source = f"unnest({arrays}) with ordinality as k ({', '.join(names)}, place) join {_source(wanted.shape)} as t on {join}"
+    text = f"select distinct on (k.place) k.place, {_stored(wanted.shape)}, t.* from {source}"
+    try:
+        _, result = await trips.ask(LOOKUP, Statement(text, [text_array(column) for column in zip(*wanted.keys, strict=True)]))
+    except psycopg.errors.QueryCanceled as error:
+        raise TookTooLong(wanted.shape.oid) from error
+    return result
+
+
+def _stored(shape: Shape) -> str:
+    return "format('%s %s', t.tableoid::oid, t.ctid)" if shape.partitioned else "t.ctid"
 
 
 def _fetched(result: PGresult) -> FetchedRelation:

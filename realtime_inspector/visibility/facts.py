@@ -19,7 +19,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
-    """One column. `type_sql`: its type, domains resolved, as SQL without a length; `category`: pg_type.typcategory."""
+    """One column. `type_sql`: its type, domains resolved, as SQL without a length; `category`: pg_type.typcategory.
+
+    `generated`: computed from other columns, so that the log does not have to have it.
+    """
 
     name: str
     type_oid: int
@@ -28,13 +31,15 @@ class ColumnFacts:
     category: str
     comparable: Comparable
     collation: str | None = None
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The lasting facts of a relation; they change with DDL, and the stream then repeats its Relation message.
 
-    `key`: the columns by which a row can be found again (primary key, or the index named as replica identity).
+    `key`: the columns by which a row can be found again (primary key, or the index named as replica identity); where there are
+    none, it is found by its whole content.
     `key_operators`: for each of them the operator, as SQL, by which that index tells values equal.
     `replica_identity`: of a partitioned table FULL only if all its partitions have it, because they write the log.
     """
@@ -72,8 +77,8 @@ class Shape:
             return "a partition is served through its root table only; subscribe to the root"
         if self.kind not in (Kind.TABLE, Kind.PARTITIONED_TABLE):
             return "only tables can be published; subscribe to the tables underneath"
-        if not self.key:
-            return "the table has no primary key, so a changed row cannot be found again; add one"
+        if not self.key and self.replica_identity is not ReplicaIdentity.FULL:
+            return "the table has no primary key, so a changed row cannot be found again; add one, or set REPLICA IDENTITY FULL"
         return None
 
 

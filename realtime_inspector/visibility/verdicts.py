@@ -52,6 +52,9 @@ DELIVERED = Verdict(Reason.DELIVERED)
 FILTERED = Verdict(Reason.FILTERED)
 GONE = Verdict(Reason.ROW_GONE)
 HIDDEN = Verdict(Reason.HIDDEN_BY_POLICY)
+TOO_SLOW = Verdict(
+    Reason.LOOKUP_TOO_SLOW, "the whole table has to be read to find a row, which takes too long; add a primary key"
+)
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Evidence:
     `old_refused`: by role, why its policies cannot be asked about an old row. `old_timeless`: the roles of which the answer is
     about the past as well; other policies read tables that may have changed with the row.
     `satisfied`: what Postgres said about conditions that texts cannot decide: the satisfying texts, None if it failed.
-    `columns_hold`: the columns that the log names are still the same ones.
+    `columns_hold`: the columns that the log names are still the same ones. `too_slow`: rows were not looked for.
     """
 
     shape: Shape
@@ -79,6 +82,7 @@ class Evidence:
     old_timeless: frozenset[str] = frozenset()
     deletes: Literal["checked", "keys"] = "checked"
     columns_hold: bool = True
+    too_slow: bool = False
     _masks: dict[Condition, frozenset[int]] = field(default_factory=dict, init=False)
     _columns: dict[str, dict[str | None, list[int]]] = field(default_factory=dict, init=False)
     _everywhere: Sequence[int] | None = field(default=None, init=False)
@@ -96,14 +100,25 @@ class Evidence:
     def _refused(self, role: str) -> Verdict | None:
         if self.shape.refusal is not None:
             return Verdict(Reason.UNSUPPORTED_RELATION, self.shape.refusal)
+        if self.too_slow:
+            return TOO_SLOW
         access = self.access.get(role)
         if access is None:
             return Verdict(Reason.NO_PRIVILEGE, f"role {role} does not exist")
         if access.bypasses and role not in self.privileged:
             detail = f"role {role} bypasses row-level security and is not among the privileged roles"
             return Verdict(Reason.NO_PRIVILEGE, detail)
+        if not self.shape.key and access.columns is not None and (access.checked or not access.columns):
+            return Verdict(
+                Reason.NO_PRIVILEGE, f"role {role} has no SELECT on the whole table, which has no key to ask about its rows by"
+            )
         hidden = [name for name in self.shape.key if not access.reads(name)]
         return Verdict(Reason.NO_PRIVILEGE, f"role {role} has no SELECT on {', '.join(hidden)}") if hidden else None
+
+    def concerns(self, role: str) -> bool:
+        """Whether the role may read anything of the relation at all."""
+        access = self.access.get(role)
+        return access is not None and access.columns != frozenset()
 
     def needs_check(self, role: str) -> bool:
         """Whether policies must be asked for this role."""

@@ -236,4 +236,5 @@ def test_who_is_blind_at_a_glance_is_delivered_nothing(deletes: str) -> None:
     assert [delivered(about, identity) for identity in strangers if about.blind(identity)] == [[]] * (1 + (deletes == "checked"))
     assert delivered(evidence(delete(0, ("2", "b")), old_sights={USER: Sight([0])}))
     assert not evidence(delete(0, ("2", "b")), old_sights={USER: Sight([0])}).blind(USER)
-    assert replace(about, shape=replace(SHAPE, key=())).blind(SERVICE)
+    assert replace(about, shape=replace(SHAPE, columns=())).blind(SERVICE)
+    assert replace(about, too_slow=True).blind(SERVICE)

@@ -32,6 +32,7 @@ const SHORT = {
   row_gone: "gone before it could be checked",
   no_key: "no primary key",
   old_row_unknown: "old row unknown",
+  lookup_too_slow: "takes too long to find without a primary key",
   unsupported_relation: "this kind of table is not supported",
   internal_error: "a fault of the service",
 };
@@ -52,6 +53,7 @@ const LONG = {
   row_gone: () => "The row was deleted or moved on before it could be checked.",
   no_key: (_, table) => `${table} has no primary key, so the row cannot be looked up again.`,
   old_row_unknown: () => "The row is gone and its old values were not in the stream, so the policies could not be checked on it.",
+  lookup_too_slow: (_, table) => `${table} has no primary key and is too large to be read as a whole for each change.`,
   unsupported_relation: (_, table) => `${table} is a kind of table that is not supported yet.`,
   internal_error: () => "The service failed on this change; its log says how.",
 };

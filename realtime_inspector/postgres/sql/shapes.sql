@@ -16,7 +16,7 @@ select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind::te
     select json_agg(json_build_object(
       'name', a.attname, 'type_oid', a.atttypid::int8, 'type_name', own.typname, 'type_sql', format_type(t.oid, -1),
       'category', t.typcategory, 'collation', case when l.collname <> 'default' then quote_ident(ln.nspname) || '.' || quote_ident(l.collname) end,
-      'integer', t.oid in (20, 21, 23),
+      'integer', t.oid in (20, 21, 23), 'generated', a.attgenerated <> '',
       -- equal values of these types have equal output texts: bool, int8, int2, int4, oid, uuid, date, timestamp(tz), enums,
       -- and text, varchar under a deterministic collation
       'exact', t.oid in (16, 20, 21, 23, 26, 2950, 1082, 1114, 1184) or t.typtype = 'e' or (t.oid in (25, 1043) and coalesce(l.collisdeterministic, true))
