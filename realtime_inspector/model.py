@@ -91,18 +91,28 @@ class Change(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """Changes of this table are missing."""
+
+    relation: Relation
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """A committed transaction, or the next piece of a large one, in commit order.
 
-    `committed_at`: microseconds since 1970 UTC. `end_lsn`: the LSN after the commit record, which is what may be
-    acknowledged once every change was handed over; None while more pieces of the same transaction follow.
+    `xid`: None when whoever hears of it sees it. `committed_at`: microseconds since 1970 UTC. `end_lsn`: the LSN after the
+    commit record, which is what may be acknowledged once every change was handed over; None while more pieces of the same
+    transaction follow. `lost`: what is missing since the one before.
     """
 
-    xid: int
+    xid: int | None
     commit_lsn: int
     committed_at: int
     changes: tuple[Change, ...]
     end_lsn: int | None
+    lost: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

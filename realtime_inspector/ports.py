@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from realtime_inspector.model import Token, Transaction
+from realtime_inspector.errors import SlotLost
+from realtime_inspector.model import Position, Token, Transaction
 
 
 class Outlet(Protocol):
@@ -27,16 +28,32 @@ class Source(Protocol):
 
     `attach` connects, and connects again after a fault; `next` raises a SourceError when the stream broke. An acknowledgement
     may be lost in a crash; then the transactions after the last durable one come again in the next process. Not calling
-    `next` is the back-pressure: nothing is buffered beyond a bound.
+    `next` is the back-pressure: nothing is buffered beyond a bound. `begins_with`: the reason of the gap at which every
+    attachment begins; empty when it goes on where the last one ended.
     """
 
-    async def attach(self) -> None: ...
+    @property
+    def begins_with(self) -> str: ...
+
+    async def attach(self, start_lsn: int = 0, /) -> None: ...
 
     async def next(self) -> Transaction: ...
 
     def next_nowait(self) -> Transaction | None: ...
 
     def acknowledge(self, end_lsn: int) -> None: ...
+
+    @property
+    def acknowledged(self) -> int: ...
+
+    @property
+    def flows(self) -> bool: ...
+
+    def lose(self, loss: SlotLost) -> None:
+        """Gives up what it follows; the loss is raised after what has arrived, and the next `attach` begins anew."""
+
+    def joined(self, position: Position, /) -> Position:
+        """After which position a subscription counts that was checked when the log stood at this one."""
 
     async def close(self) -> None: ...
 

@@ -21,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Port = 4000
     reader_url: str = ""
     evaluator_url: str = ""
+    source: Literal["replication", "notify"] = "replication"
     publication: str = "supabase_realtime"
     slot: str = "realtime_inspector"
     jwt_secret: str = ""

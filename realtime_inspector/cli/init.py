@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -37,6 +38,11 @@ def _list(_context: click.Context, _parameter: click.Parameter, value: str | Non
     "--with-supabase-roles", is_flag=True, help="Create missing anon, authenticated, service_role, auth.uid() and so on."
 )
 @click.option("--with-table", "tables", multiple=True, metavar="SCHEMA.NAME", help="Publish this table; may be repeated.")
+@click.option(
+    "--source",
+    type=click.Choice(("replication", "notify")),
+    help="Where changes come from: the log, or triggers that notify. As before, if not given; at first, replication.",
+)
 @click.option("--allowed-roles", callback=_list, metavar="A,B", help="The roles that tokens may name.")
 @click.option("--privileged-roles", callback=_list, metavar="A,B", help="Those of them that may pass by row-level security.")
 def command(
@@ -45,6 +51,7 @@ def command(
     dry_run: bool,
     with_supabase_roles: bool,
     tables: tuple[str, ...],
+    source: Literal["replication", "notify"] | None,
     allowed_roles: tuple[str, ...] | None,
     privileged_roles: tuple[str, ...] | None,
 ) -> None:
@@ -64,6 +71,7 @@ def command(
         privileged_roles=privileged_roles,
         tables=tables,
         supabase_roles=with_supabase_roles,
+        source=source,
         dry_run=dry_run,
     )
     if dry_run:

@@ -16,6 +16,7 @@ KNOWN_SECRETS: Final = (
 )
 MUCH_LOG: Final = 1 << 30
 """Bytes of log from which on a slot without a limit deserves a word."""
+MUCH_QUEUE: Final = 0.25
 UNSAFE: Final[Mapping[int, int]] = {14: 14, 15: 9, 16: 5, 17: 1}
 """First minor in which a plan made for one role's row-level security is not used for another role (CVE-2024-10976)."""
 SHAKY: Final[Mapping[int, int]] = {14: 19, 15: 14, 16: 10, 17: 6}
@@ -26,7 +27,8 @@ INIT: Final = "Run `realtime-inspector init --database-url ADMIN_URL --env-file 
 
 def check(facts: Facts) -> tuple[Finding, ...]:
     """All findings, in the order in which one would look. Where nobody can log in, only logins and settings are judged."""
-    judges = _EVERYTHING if facts.server is not None else _WITHOUT_DATABASE
+    with_database = _REPLICATING if facts.wanted.source == "replication" else _NOTIFYING
+    judges = _WITHOUT_DATABASE if facts.server is None else with_database
     return tuple(finding for judge in judges for finding in judge(facts))
 
 
@@ -159,6 +161,22 @@ def _publication(facts: Facts) -> Iterator[Finding]:
         yield ok("tables", _summary(publication.tables))
 
 
+def _announcing(facts: Facts) -> Iterator[Finding]:
+    announcing, publication = facts.announcing, facts.publication
+    if announcing is None or publication is None:
+        return
+    if announcing.silent:
+        text = f"No trigger announces changes of {_and([str(table) for table in announcing.silent])}"
+        yield error("triggers", text, INIT)
+    if announcing.queue_usage > MUCH_QUEUE:
+        text = f"The queue of notifications is full to {announcing.queue_usage:.0%}; who commits to a full one fails"
+        remedy = "End the session that listens and does not read, or is in a transaction: Postgres names it in its log."
+        yield warning("triggers", text, remedy)
+    if not announcing.silent:
+        tables = _count(len(publication.tables), "table")
+        yield ok("triggers", f"Changes of {tables} are announced: at most once, with a gap after every reconnection")
+
+
 def _summary(tables: tuple[Table, ...]) -> str:
     checked = [table for table in tables if table.row_security]
     silent = [str(table) for table in checked if table.replica_identity is not ReplicaIdentity.FULL]
@@ -176,7 +194,8 @@ def _reader(facts: Facts) -> Iterator[Finding]:
     if login.replication_error:
         text = f"{login.name} cannot open a replication connection: {login.replication_error.strip().splitlines()[-1]}"
         yield error("reader", text, "Let RTI_READER_URL name the server itself, and pg_hba.conf admit this login.")
-    distance = reader_distance(role)
+    replicates = facts.wanted.source == "replication"
+    distance = reader_distance(role, replicates=replicates)
     lacking = [word for word in distance.attributes if not word.startswith("NO")]
     surplus = [word for word in distance.attributes if word.startswith("NO")]
     if lacking:
@@ -189,7 +208,7 @@ def _reader(facts: Facts) -> Iterator[Finding]:
         text = f"{role.name} is not a member of {name}, so it cannot read every table"
         yield error("reader", text, f"GRANT {name} TO {role.sql};")
     if not distance and not login.replication_error:
-        yield ok("reader", f"{role.name} may follow the log and read every table")
+        yield ok("reader", f"{role.name} may {'follow the log and ' if replicates else ''}read every table")
 
 
 def _evaluator(facts: Facts) -> Iterator[Finding]:
@@ -304,12 +323,23 @@ def _count(number: int, noun: str) -> str:
 
 _Judge = Callable[[Facts], Iterator[Finding]]
 _WITHOUT_DATABASE: Final[tuple[_Judge, ...]] = (_reader, _evaluator, _key)
-_EVERYTHING: Final[tuple[_Judge, ...]] = (
+_REPLICATING: Final[tuple[_Judge, ...]] = (
     _server,
     _wal_level,
     _head_room,
     _slot,
     _publication,
+    _reader,
+    _evaluator,
+    _roles,
+    _search_path,
+    _objects,
+    _key,
+)
+_NOTIFYING: Final[tuple[_Judge, ...]] = (
+    _server,
+    _publication,
+    _announcing,
     _reader,
     _evaluator,
     _roles,

@@ -1,6 +1,7 @@
 """What is known about a database, its logins and the settings, before anybody judges it."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from realtime_inspector.doctor.logins import Role
 from realtime_inspector.model import ReplicaIdentity
@@ -89,6 +90,14 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Announcing:
+    """`silent`: published tables without our triggers; `queue_usage`: how full the queue of notifications is, from 0 to 1."""
+
+    silent: tuple[Table, ...]
+    queue_usage: float
+
+
+@dataclass(frozen=True, slots=True)
 class PathSchema:
     """A schema of the evaluator's search path. `writers`: assumable roles that may create objects in it, as SQL writes them."""
 
@@ -108,6 +117,7 @@ class Wanted:
     privileged_roles: tuple[str, ...]
     secret: str = field(repr=False)
     other_keys: bool
+    source: Literal["replication", "notify"] = "replication"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ class Facts:
     """Everything that the checks look at. Without `server` nobody could log in, and what stands in the database is not known.
 
     `roles`: those of the allowed roles that exist; `missing_objects`: tables of our schema that do not exist or cannot be read,
-    and functions that the reader may not run.
+    and functions that the reader may not run. `announcing`: only where the source is notify.
     """
 
     wanted: Wanted
@@ -127,3 +137,4 @@ class Facts:
     roles: tuple[Role, ...] = ()
     search_path: tuple[PathSchema, ...] = ()
     missing_objects: tuple[str, ...] = ()
+    announcing: Announcing | None = None

@@ -87,10 +87,15 @@ def attribute_words(wanted: Mapping[str, bool], role: Role | None = None) -> tup
     )
 
 
-def reader_distance(role: Role) -> Distance:
+def reader_attributes(*, replicates: bool) -> Mapping[str, bool]:
+    """Who only listens needs no REPLICATION, and may keep it."""
+    return {name: value for name, value in READER_ATTRIBUTES.items() if replicates or name != "replication"}
+
+
+def reader_distance(role: Role, *, replicates: bool = True) -> Distance:
     """The reader must inherit pg_read_all_data; what else it is a member of is not decided here."""
     granted = any(held.role == READ_ALL_DATA and held.inherit is not False for held in role.memberships)
-    return Distance(attribute_words(READER_ATTRIBUTES, role), (), () if granted else (READ_ALL_DATA,))
+    return Distance(attribute_words(reader_attributes(replicates=replicates), role), (), () if granted else (READ_ALL_DATA,))
 
 
 def evaluator_distance(role: Role, assumable: Collection[str]) -> Distance:

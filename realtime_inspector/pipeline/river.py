@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from time import monotonic, time
 from typing import TypeVar
 
@@ -26,9 +27,9 @@ from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.snapshot import SnapshotReader
-from realtime_inspector.postgres.state import Bookmark, State
+from realtime_inspector.postgres.sources import open_source
+from realtime_inspector.postgres.state import State
 from realtime_inspector.postgres.steps import SCHEMA
-from realtime_inspector.postgres.stream import ReplicationStream
 from realtime_inspector.replication.membership import Absence
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
@@ -54,8 +55,7 @@ class Pipeline:
         self._index = index
         self._batch_changes = settings.batch_changes
         self._line = Line(settings.reader_url, purpose="keeper", statement_timeout_ms=timeout)
-        self._bookmark = Bookmark(self._line, settings.slot)
-        self._stream = ReplicationStream(settings.reader_url, slot=settings.slot, publication=settings.publication)
+        self._stream, self._bookmark = open_source(settings, self._line)
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self._catalog = Catalog(settings.evaluator_url, statement_timeout_ms=timeout)
         self._gatherer = Gatherer(
@@ -117,7 +117,8 @@ class Pipeline:
 
     async def authorize(self, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
         """Checks what a channel asks for. Raises DatabaseUnavailable."""
-        return await self._authorizer.authorize(identity, bindings)
+        authorized = await self._authorizer.authorize(identity, bindings)
+        return replace(authorized, after=self._stream.joined(authorized.after))
 
     @property
     def gaps(self) -> Counter[str]:
@@ -184,10 +185,13 @@ class Pipeline:
         await self._watch.look()
         await self._stream.attach(self.state.position)
         self._bookmark.save(self._stream.acknowledged)
+        if self._stream.begins_with:
+            self._delivery.announce_gap(self._index.audiences(), self._stream.begins_with)
 
     async def _flow(self) -> None:
         while True:
             batch = await self._collect()
+            self._announce_losses(batch)
             await self._deliver(batch)
             last = batch[-1]
             if last.end_lsn is not None:
@@ -206,6 +210,11 @@ class Pipeline:
             size += len(more.changes)
         return batch
 
+    def _announce_losses(self, batch: Sequence[Transaction]) -> None:
+        """Ahead of older changes in the batch as well, which is no harm: who reads again then reads newer rows."""
+        for loss in dict.fromkeys(loss for transaction in batch for loss in transaction.lost):
+            self._tell(Absence((loss.relation.schema, loss.relation.name), loss.reason))
+
     async def _deliver(self, batch: Sequence[Transaction]) -> None:
         rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))
         if rooted is None:
@@ -223,7 +232,7 @@ class Pipeline:
 
     async def _gather(self, batch: Sequence[Transaction], works: Sequence[Work], patient: bool) -> list[Gathered]:
         await self._watch.precede(relations_of(batch))
-        xids = [transaction.xid for transaction in batch if transaction.changes]
+        xids = [transaction.xid for transaction in batch if transaction.changes and transaction.xid is not None]
         return await self._gatherer.gather(works, xids, patient=patient)
 
     async def _insist(self, ask: Callable[[bool], Awaitable[T]], relations: Sequence[Relation]) -> T | None:

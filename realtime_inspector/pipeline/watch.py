@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from realtime_inspector.errors import DatabaseUnavailable, SlotLost
 from realtime_inspector.model import Relation
+from realtime_inspector.ports import Source
 from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.membership import read_membership
-from realtime_inspector.postgres.stream import ReplicationStream
 from realtime_inspector.replication.membership import Absence, Membership
 
 LOOK_SECONDS = 5.0
@@ -17,7 +17,7 @@ LOOK_SECONDS = 5.0
 class Watch:
     """`tell`: is told of each absence, before anything newer of that table is handed over."""
 
-    def __init__(self, line: Line, publication: str, stream: ReplicationStream, tell: Callable[[Absence], None]) -> None:
+    def __init__(self, line: Line, publication: str, stream: Source, tell: Callable[[Absence], None]) -> None:
         self._line = line
         self._publication = publication
         self._stream = stream

@@ -10,10 +10,11 @@ import msgspec
 import orjson
 import psycopg
 
-from realtime_inspector.doctor.facts import Facts, Login, PathSchema, Publication, Server, Slot, Table, Wanted
+from realtime_inspector.doctor.facts import Announcing, Facts, Login, PathSchema, Publication, Server, Slot, Table, Wanted
 from realtime_inspector.doctor.logins import Role
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.announced import ROW_TRIGGER, TABLE_TRIGGER, Announcement, read_silence
 from realtime_inspector.postgres.connect import Connection
 from realtime_inspector.settings import Settings
 
@@ -28,7 +29,9 @@ async def collect(settings: Settings) -> Facts:
     try:
         async with _entered(settings.reader_url) as reader, _entered(settings.evaluator_url) as evaluator:
             facts = Facts(
-                _wanted(settings), await _reader(reader, settings.reader_url), await _evaluator(evaluator, settings.evaluator_url)
+                _wanted(settings),
+                await _reader(reader, settings.reader_url, replicates=settings.source == "replication"),
+                await _evaluator(evaluator, settings.evaluator_url),
             )
             connection = evaluator if isinstance(reader, str) else reader
             return facts if isinstance(connection, str) else await _database(connection, facts, settings)
@@ -55,6 +58,12 @@ async def read_publication(connection: Connection, name: str) -> Publication | N
     return msgspec.convert(dict(row) | {"tables": await read_tables(connection, row["tables"])}, Publication)
 
 
+async def read_announcing(connection: Connection) -> tuple[Announcement, ...]:
+    """The tables that have triggers of ours."""
+    rows = await connection.fetch(sql.load("announcing"), ROW_TRIGGER, TABLE_TRIGGER)
+    return tuple(Announcement(**row) for row in rows)
+
+
 def _wanted(settings: Settings) -> Wanted:
     return Wanted(
         slot=settings.slot,
@@ -63,6 +72,7 @@ def _wanted(settings: Settings) -> Wanted:
         privileged_roles=settings.privileged_roles,
         secret=settings.jwt_secret,
         other_keys=bool(settings.jwks or settings.jwks_url),
+        source=settings.source,
     )
 
 
@@ -85,8 +95,9 @@ async def _entered(url: str) -> AsyncIterator[Connection | str]:
         await connection.close()
 
 
-async def _reader(entry: Connection | str, url: str) -> Login:
-    return replace(await _login(entry, url), replication_error="" if isinstance(entry, str) else await _replication_error(url))
+async def _reader(entry: Connection | str, url: str, *, replicates: bool) -> Login:
+    login = await _login(entry, url)
+    return login if isinstance(entry, str) or not replicates else replace(login, replication_error=await _replication_error(url))
 
 
 async def _evaluator(entry: Connection | str, url: str) -> Login:
@@ -137,15 +148,22 @@ async def _database(connection: Connection, facts: Facts, settings: Settings) ->
     assumable = [name for name in roles if name not in settings.privileged_roles]
     path = await connection.fetch(sql.load("search_path"), _schemas(settings.search_path), assumable)
     missing = await connection.fetch(sql.load("missing_objects"), facts.reader.name) if facts.reader.role else []
+    publication = await read_publication(connection, settings.publication)
     return replace(
         facts,
         server=server,
         slot=msgspec.convert(dict(slot), Slot) if slot else None,
-        publication=await read_publication(connection, settings.publication),
+        publication=publication,
+        announcing=await _announcing(connection, settings.publication) if publication and settings.source == "notify" else None,
         roles=tuple(roles.values()),
         search_path=tuple(msgspec.convert(dict(row), PathSchema) for row in path),
         missing_objects=tuple(row["missing"] for row in missing),
     )
+
+
+async def _announcing(connection: Connection, publication: str) -> Announcing:
+    silence = await read_silence(connection, publication)
+    return Announcing(await read_tables(connection, silence.tables), silence.queue_usage)
 
 
 def _schemas(search_path: str) -> list[str]:

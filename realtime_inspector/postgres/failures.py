@@ -1,11 +1,13 @@
-"""Says what a failed question to Postgres means to whoever asked over HTTP."""
+"""Says what a failed question or connection to Postgres means."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
 
-from realtime_inspector.errors import DatabaseUnavailable, InvalidInput, SetupError
+from realtime_inspector.errors import DatabaseUnavailable, InvalidInput, RealtimeError, SetupError
+
+DIRECT = "Let RTI_READER_URL name the server itself, or a pooler in session mode."
 
 
 @contextmanager
@@ -19,3 +21,11 @@ def told() -> Iterator[None]:
         raise DatabaseUnavailable("The database is not prepared for this", hint=SetupError.hint) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise DatabaseUnavailable from error
+
+
+def unreachable(what: str, said: str) -> RealtimeError:
+    """Why something failed that needs a connection. `said`: by Postgres, or by a pooler in front of it."""
+    said = " ".join(said.split())
+    if "unsupported startup parameter" in said:  # PgBouncer's words
+        return SetupError(f"{what}: it leads to a connection pooler, which answers {said}", hint=DIRECT)
+    return DatabaseUnavailable(f"{what}: {said}")

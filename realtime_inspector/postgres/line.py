@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from realtime_inspector.errors import DatabaseUnavailable, SetupError
+from realtime_inspector.errors import SetupError
 from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.failures import unreachable
 
 
 class Line:
@@ -28,7 +29,7 @@ class Line:
                 yield await self._connected()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
                 self.close()
-                raise DatabaseUnavailable(f"The {self._purpose} cannot ask: {error or type(error).__name__}") from error
+                raise unreachable(f"The {self._purpose} cannot ask", str(error) or type(error).__name__) from error
             except asyncio.CancelledError:
                 self.close()
                 raise

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import asyncpg
@@ -22,10 +23,12 @@ from realtime_inspector.doctor.facts import Publication, Table
 from realtime_inspector.doctor.logins import EVALUATOR, READER, Role
 from realtime_inspector.errors import DatabaseUnavailable, InvalidInput, SetupError
 from realtime_inspector.postgres import scram, sql
+from realtime_inspector.postgres.announced import Announcement, key_expression
 from realtime_inspector.postgres.connect import Connection
-from realtime_inspector.postgres.facts import read_publication, read_roles, read_tables
+from realtime_inspector.postgres.facts import read_announcing, read_publication, read_roles, read_tables
+from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.postgres.sql import quote_identifier
-from realtime_inspector.postgres.steps import Goal, Login, Step, steps
+from realtime_inspector.postgres.steps import SCHEMA, Goal, Login, Step, steps
 from realtime_inspector.settings import PREFIX, Settings, load_settings
 
 OLDEST = 140_000
@@ -64,6 +67,7 @@ class Options:
     privileged_roles: tuple[str, ...] | None = None
     tables: tuple[str, ...] = ()
     supabase_roles: bool = False
+    source: Literal["replication", "notify"] | None = None
     dry_run: bool = False
 
 
@@ -129,6 +133,7 @@ async def _prepare(connection: Connection, admin_url: str, options: Options, set
         evaluator = await _account(admin_url, here.database, EVALUATOR + ending, roles, settings.evaluator_url)
         publication = await read_publication(connection, settings.publication)
         added = _unpublished(publication, await _tables(connection, options.tables))
+        served = (*(publication.tables if publication else ()), *added) if settings.source == "notify" else ()
         planned = tuple(
             steps(
                 Goal(
@@ -141,6 +146,9 @@ async def _prepare(connection: Connection, admin_url: str, options: Options, set
                     publication=settings.publication,
                     publication_exists=publication is not None,
                     unpublished=added,
+                    source=settings.source,
+                    announcing=await read_announcing(connection),
+                    announced=await _announced(connection, served),
                 )
             )
         )
@@ -161,6 +169,7 @@ def _settings(options: Options) -> Settings:
     privileged = kept.privileged_roles if options.privileged_roles is None else options.privileged_roles
     return msgspec.structs.replace(
         kept,
+        source=options.source or kept.source,
         allowed_roles=allowed,
         privileged_roles=tuple(role for role in privileged if role in allowed),
         jwt_secret=kept.jwt_secret or ("" if kept.jwks or kept.jwks_url else secrets.token_urlsafe(48)),
@@ -174,6 +183,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "JWT_SECRET": settings.jwt_secret,
         "ALLOWED_ROLES": ",".join(settings.allowed_roles),
         "PRIVILEGED_ROLES": ",".join(settings.privileged_roles),
+        "SOURCE": settings.source,
         "PUBLICATION": settings.publication,
         "SLOT": settings.slot,
     }
@@ -266,6 +276,13 @@ async def _tables(connection: Connection, names: Sequence[str]) -> tuple[Table, 
             raise InvalidInput(f"There is no table {name}", hint=hint)
         oids.append(oid)
     return await read_tables(connection, oids)
+
+
+async def _announced(connection: Connection, served: Sequence[Table]) -> tuple[Announcement, ...]:
+    """The triggers that these tables shall have. Without a key there is nothing to tell, and nothing is served."""
+    shapes = await read_shapes(connection, [table.oid for table in served if table.schema != SCHEMA])
+    keyed = ((table, shapes[table.oid]) for table in served if table.oid in shapes and shapes[table.oid].key)
+    return tuple(Announcement(table.oid, table.sql, key_expression(shape.key)) for table, shape in keyed)
 
 
 def _unpublished(publication: Publication | None, wanted: Sequence[Table]) -> tuple[Table, ...]:

@@ -11,7 +11,6 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 from realtime_inspector.errors import (
-    DatabaseUnavailable,
     RealtimeError,
     SetupError,
     SlotInUse,
@@ -21,6 +20,7 @@ from realtime_inspector.errors import (
 )
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import PINNED
+from realtime_inspector.postgres.failures import unreachable
 from realtime_inspector.postgres.sql import quote_identifier
 
 Connection = AsyncConnection[TupleRow]
@@ -71,7 +71,7 @@ async def connect(url: str) -> Connection:
             tcp_user_timeout=30_000,
         )
     except (psycopg.Error, OSError) as error:
-        raise DatabaseUnavailable(f"The replication connection failed: {_said(error)}") from error
+        raise unreachable("The replication connection failed", _said(error)) from error
 
 
 async def identify(connection: Connection) -> Log:

@@ -31,6 +31,23 @@ class State:
     position: int
 
 
+class Fleeting:
+    """Stands in for a Bookmark where nothing outlives a connection: every state is a new one."""
+
+    async def load(self) -> None:
+        """Nothing is written."""
+
+    async def begin(self, _lost: str = "") -> State:
+        """A new epoch, whatever came before."""
+        return State(secrets.token_urlsafe(12), secrets.token_bytes(32), 0)
+
+    def save(self, position: int) -> None:
+        """Nobody can come back to it."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
 class Bookmark:
     """The row of one slot in realtime_inspector.slots, which several processes may share; one of them reads the slot.
 

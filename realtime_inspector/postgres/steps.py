@@ -2,22 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from realtime_inspector.doctor.facts import Table
 from realtime_inspector.doctor.logins import (
     EVALUATOR_ATTRIBUTES,
     OPTIONS_SINCE,
     READ_ALL_DATA,
-    READER_ATTRIBUTES,
     Role,
     attribute_words,
     evaluator_distance,
+    reader_attributes,
     reader_distance,
 )
 from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.announced import ROW_TRIGGER, TABLE_TRIGGER, Announcement
 from realtime_inspector.postgres.sql import quote_identifier, quote_literal
 
 SCHEMA = "realtime_inspector"
+ANNOUNCE = f"{SCHEMA}.announce()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,10 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is wanted of the database `database`. `publication_exists` and `unpublished` say how far it is there."""
+    """What is wanted of the database `database`. `publication_exists` and `unpublished` say how far it is there.
+
+    `announcing`: the tables that have triggers of ours; `announced`: those that shall have them.
+    """
 
     version: int
     database: str
@@ -58,6 +64,9 @@ class Goal:
     publication: str
     publication_exists: bool
     unpublished: tuple[Table, ...]
+    source: Literal["replication", "notify"] = "replication"
+    announcing: tuple[Announcement, ...] = ()
+    announced: tuple[Announcement, ...] = ()
 
 
 def steps(goal: Goal) -> Iterator[Step]:
@@ -69,12 +78,14 @@ def steps(goal: Goal) -> Iterator[Step]:
     yield Step(sql.load("schema"))
     yield from _grants(goal)
     yield from _publication(goal)
+    yield from _announcements(goal)
 
 
 def _reader(goal: Goal) -> Iterator[Step]:
     role = goal.reader.now or _newborn(goal.reader.name)
-    yield from _attributes(goal.reader, attribute_words(READER_ATTRIBUTES, goal.reader.now))
-    if reader_distance(role).missing:
+    replicates = goal.source == "replication"
+    yield from _attributes(goal.reader, attribute_words(reader_attributes(replicates=replicates), goal.reader.now))
+    if reader_distance(role, replicates=replicates).missing:
         options = " WITH INHERIT TRUE" if goal.version >= OPTIONS_SINCE else ""
         yield Step(f"GRANT {READ_ALL_DATA} TO {role.sql}{options}")
 
@@ -121,3 +132,29 @@ def _publication(goal: Goal) -> Iterator[Step]:
         yield Step(f"CREATE PUBLICATION {name} WITH (publish_via_partition_root = true)")
     if goal.unpublished:
         yield Step(f"ALTER PUBLICATION {name} ADD TABLE {', '.join(table.sql for table in goal.unpublished)}")
+
+
+def _announcements(goal: Goal) -> Iterator[Step]:
+    """Triggers where notifications are the source, and none where they are not."""
+    if goal.source == "replication":
+        if goal.announcing:
+            yield Step(f"DROP FUNCTION {ANNOUNCE} CASCADE")
+        return
+    yield Step(sql.load("announce"))
+    wanted, present = ({each.oid: each for each in several} for several in (goal.announced, goal.announcing))
+    for table in goal.announcing:
+        if table.oid not in wanted:
+            yield Step(f"DROP TRIGGER IF EXISTS {quote_identifier(ROW_TRIGGER)} ON {table.sql}")
+            yield Step(f"DROP TRIGGER IF EXISTS {quote_identifier(TABLE_TRIGGER)} ON {table.sql}")
+    for table in goal.announced:
+        if present.get(table.oid) != table:
+            yield from triggers(table)
+
+
+def triggers(table: Announcement) -> Iterator[Step]:
+    """Makes a table announce its changes. ALWAYS: also those that a subscription of Postgres itself applies."""
+    row, truncate = quote_identifier(ROW_TRIGGER), quote_identifier(TABLE_TRIGGER)
+    runs = f"EXECUTE FUNCTION {SCHEMA}.announce({quote_literal(table.key)})"
+    yield Step(f"CREATE OR REPLACE TRIGGER {row} AFTER INSERT OR UPDATE OR DELETE ON {table.sql} FOR EACH ROW {runs}")
+    yield Step(f"CREATE OR REPLACE TRIGGER {truncate} AFTER TRUNCATE ON {table.sql} EXECUTE FUNCTION {ANNOUNCE}")
+    yield Step(f"ALTER TABLE {table.sql} ENABLE ALWAYS TRIGGER {row}, ENABLE ALWAYS TRIGGER {truncate}")

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections import deque
 from struct import Struct
+from typing import Final
 
 import psycopg
 from psycopg.errors import Diagnostic, ObjectNotInPrerequisiteState
 from psycopg.pq.abc import PGconn
 
 from realtime_inspector.errors import SlotLost, SourceError, StreamEnded
-from realtime_inspector.model import Transaction
+from realtime_inspector.model import Position, Transaction
 from realtime_inspector.postgres import slot as slots
 from realtime_inspector.replication.assembler import Assembler
 from realtime_inspector.replication.pgoutput import EPOCH, MalformedMessage, decode
@@ -42,6 +43,8 @@ class ReplicationStream:
     one is of no use. Not more than about `queue_bytes` of the log wait here for `next`; beyond that nothing is read, while
     status reports go on, so that Postgres keeps the connection and the log.
     """
+
+    begins_with: Final = ""
 
     def __init__(self, url: str, *, slot: str, publication: str, piece: int = 500, queue_bytes: int = 1_048_576) -> None:
         self._url = url
@@ -158,6 +161,10 @@ class ReplicationStream:
     def queued_bytes(self) -> int:
         """How much of the log waits here for `next`."""
         return self._queued
+
+    def joined(self, position: Position) -> Position:
+        """The log's own order."""
+        return position
 
     async def close(self) -> None:
         """Ends the connection; the slot stays. Who waits in `next` gets StreamEnded."""

@@ -5,12 +5,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 
 from realtime_inspector.model import Binding, Identity
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.ports import Outlet
+from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.announced import Announcement, key_expression
+from realtime_inspector.postgres.facts import read_publication
+from realtime_inspector.postgres.shapes import read_shapes
+from realtime_inspector.postgres.steps import triggers
 from realtime_inspector.protocol.frames import split_frames
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
@@ -49,11 +55,15 @@ class Subscriber:
 
     async def until(self, count: int) -> list[dict[str, Any]]:
         """The data of the changes, once there are that many."""
+        await self.hears(lambda: len(self.received) >= count)
+        return self.data
+
+    async def hears(self, enough: Callable[[], bool]) -> None:
+        """Returns once it was sent enough."""
         async with asyncio.timeout(10):
-            while len(self.received) < count:
+            while not enough():
                 self._news.clear()
                 await self._news.wait()
-        return self.data
 
     @property
     def data(self) -> list[dict[str, Any]]:
@@ -105,6 +115,19 @@ class Service:
         self.index.unsubscribe(marker, "realtime:room")
 
 
+async def announce(engine: Engine) -> None:
+    """Gives the published tables their triggers, as `init --source notify` does."""
+    connection = await asyncpg.connect(engine.admin, server_settings={"search_path": ""})
+    publication = await read_publication(connection, "supabase_realtime")
+    assert publication is not None
+    await connection.execute(sql.load("announce"))
+    shapes = await read_shapes(connection, [table.oid for table in publication.tables])
+    for table in publication.tables:
+        for step in triggers(Announcement(table.oid, table.sql, key_expression(shapes[table.oid].key))):
+            await connection.execute(step.text)
+    await connection.close()
+
+
 Start = Callable[..., Awaitable[Service]]
 
 
@@ -115,6 +138,8 @@ async def start(engine: Engine) -> AsyncIterator[Start]:
     async def starting(schema: str, **settings: Any) -> Service:
         if schema:  # without, the service starts again over what there is
             engine.run(schema + MARKER)
+        if settings.get("source") == "notify":
+            await announce(engine)
         index: Index[Outlet] = Index()
         configured = Settings(reader_url=engine.reader, evaluator_url=engine.evaluator, slot="test_slot", **settings)
         service = Service(await Pipeline.open(configured, index), index, engine)

@@ -1,0 +1,23 @@
+"""Opens the source of changes that the settings name, and what remembers how far it was."""
+
+from typing import assert_never
+
+from realtime_inspector.ports import Source
+from realtime_inspector.postgres.announced import Announced
+from realtime_inspector.postgres.line import Line
+from realtime_inspector.postgres.notify import Notifications
+from realtime_inspector.postgres.state import Bookmark, Fleeting
+from realtime_inspector.postgres.stream import ReplicationStream
+from realtime_inspector.settings import Settings
+
+
+def open_source(settings: Settings, line: Line) -> tuple[Source, Bookmark | Fleeting]:
+    """Neither is connected yet. `line`: to the same database, for what they ask."""
+    url, publication = settings.reader_url, settings.publication
+    match settings.source:
+        case "replication":
+            return ReplicationStream(url, slot=settings.slot, publication=publication), Bookmark(line, settings.slot)
+        case "notify":
+            return Notifications(url, Announced(line, publication)), Fleeting()
+        case _:
+            assert_never(settings.source)
