@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_origins: tuple[str, ...] = ()
     search_path: str = "public, extensions"
     users_query: str = "select id::text, email::text, raw_app_meta_data::text from auth.users"
+    claims_read: tuple[str, ...] = ()
     deletes: Literal["checked", "keys"] = "checked"
     evaluator_connections: Count = 2
     statement_timeout_ms: Count = 2_000
@@ -48,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-LISTS: Final = frozenset({"allowed_roles", "privileged_roles", "allowed_origins"})
+LISTS: Final = frozenset({"allowed_roles", "privileged_roles", "allowed_origins", "claims_read"})
 OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_URL", "RTI_KEY"})
 """Variables with our prefix that are no settings of the service: they are for commands, programs, tests and examples."""
 

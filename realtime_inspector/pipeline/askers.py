@@ -1,17 +1,14 @@
 """Says whom the database is asked for whom: one answer holds for all identities between whom the policies cannot tell."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import orjson
 
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_place
+from realtime_inspector.visibility.claims import Part, owner, part
 from realtime_inspector.visibility.facts import Access, Shape
 from realtime_inspector.visibility.verdicts import Evidence
-
-ANY_CLAIMS = "{}"
-"""The claims under which a question is asked once for a whole role, when its policies read no claims."""
 
 Askers = dict[Identity, list[Identity]]
 """Who is asked, and for whom the answer holds."""
@@ -23,11 +20,27 @@ def checked(identities: Iterable[Identity], evidence: Evidence) -> list[Identity
 
 
 def askers(identities: Iterable[Identity], access: Mapping[str, Access]) -> Askers:
-    """Whom to ask for whom: a role whose policies read no claims is asked once."""
-    found: Askers = {}
+    """Whom to ask for whom: one of those whose claims agree wherever the policies of their role can read them."""
+    groups: dict[tuple[str, Part], list[Identity]] = {}
     for identity in identities:
-        asked = identity if access[identity.role].reads_claims else replace(identity, claims=ANY_CLAIMS)
-        found.setdefault(asked, []).append(identity)
+        role = identity.role
+        groups.setdefault((role, part(identity.claims, access[role].claims)), []).append(identity)
+    return {group[0]: group for group in groups.values()}
+
+
+def candidates(
+    identities: Sequence[Identity], access: Mapping[str, Access], rows: Sequence[Mapping[str, str | None]]
+) -> list[Identity]:
+    """Those who may own one of the rows, where a role's policies show rows to their owners only; everybody else sees none.
+
+    The database still decides: a mistake here withholds, and shows nothing to anybody.
+    """
+    owned = {role: _owned(access[role], rows) for role in dict.fromkeys(identity.role for identity in identities)}
+    found = []
+    for identity in identities:
+        ids = owned[identity.role]
+        if ids is None or (sub := owner(identity.claims)) is None or sub in ids:
+            found.append(identity)
     return found
 
 
@@ -36,7 +49,7 @@ def about_rows(evidence: Evidence, identities: Iterable[Identity], ctids: Sequen
     if not ctids:
         return []
     shape, access = evidence.shape, evidence.access
-    asked = checked(identities, evidence)
+    asked = candidates(checked(identities, evidence), access, evidence.values)
     folds = any(access[identity.role].folds for identity in asked)
     questions = []
     whole = askers([i for i in asked if access[i.role].columns is None], access)
@@ -51,6 +64,12 @@ def about_rows(evidence: Evidence, identities: Iterable[Identity], ctids: Sequen
         keys = [_key_text(shape, row) for row in evidence.values]
         questions.append((Question(by_key(shape, folds=folds), keys, list(partial)), partial))
     return questions
+
+
+def _owned(access: Access, rows: Sequence[Mapping[str, str | None]]) -> frozenset[str | None] | None:
+    if access.owners is None or any(name not in row for name in access.owners for row in rows):
+        return None
+    return frozenset(row[name] for name in access.owners for row in rows)
 
 
 def _key_text(shape: Shape, values: Mapping[str, str | None], *more: str) -> str:

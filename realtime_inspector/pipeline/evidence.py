@@ -8,7 +8,7 @@ from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import UNCHANGED, Change, Identity, Position, Reason, Relation, Transaction, Value
-from realtime_inspector.pipeline.askers import Askers, about_rows, askers, checked
+from realtime_inspector.pipeline.askers import Askers, about_rows, askers, candidates, checked
 from realtime_inspector.pipeline.partitions import relations_of, under_roots
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
@@ -165,7 +165,8 @@ class Gatherer:
                 Gathered(work, self._evidence(work, shape, keys, view, fetched), fetched, self._gap(shape))
                 for work, shape, keys, fetched in zip(works, shapes, keyed, view.relations, strict=True)
             ]
-            await self._see(gathered, view.snapshot, patient)
+            if await self._see(gathered, view.snapshot, patient):
+                await self._check_versions(gathered)
         until = asyncio.get_running_loop().time() + FILTER_SECONDS
         for each in gathered:
             await self._filter(each, until)
@@ -195,8 +196,11 @@ class Gatherer:
             too_slow=shape.oid in self._slow,
         )
 
-    async def _see(self, gathered: Sequence[Gathered], snapshot: str, patient: bool) -> None:
-        """Asks the evaluator everything about the batch at once and puts the answers into the evidence."""
+    async def _see(self, gathered: Sequence[Gathered], snapshot: str, patient: bool) -> bool:
+        """Asks the evaluator everything about the batch at once and puts the answers into the evidence.
+
+        Returns whether one identity's answer was given to others.
+        """
         questions: list[Question] = []
         owners: list[tuple[Evidence, Askers, list[int] | None]] = []
         for each in gathered:
@@ -208,13 +212,23 @@ class Gatherer:
                 questions.append(question)
                 owners.append((each.evidence, asked, places))
         if not questions:
-            return
+            return False
         answers = await self._evaluator.ask(snapshot, questions, patient=patient)
         for (evidence, asked, numbers), answer in zip(owners, answers, strict=True):
             for identity, sight in answer.items():
                 found = sight if numbers is None else _renumbered(sight, numbers)
                 sights = evidence.sights if numbers is None else evidence.old_sights
                 sights.update(dict.fromkeys(asked[identity], found))
+        return any(len(group) > 1 for _, asked, _ in owners for group in asked.values())
+
+    async def _check_versions(self, gathered: Sequence[Gathered]) -> None:
+        """Policies and functions run as they are when they are asked, whatever the snapshot: Postgres itself reads the catalogue
+        as of now (src/backend/utils/cache/catcache.c). Who was asked for whom must therefore hold afterwards as well.
+        """
+        before = {(each.evidence.shape.oid, role): a.version for each in gathered for role, a in each.evidence.access.items()}
+        now = await self._catalog.versions({oid for oid, _ in before}, {role for _, role in before})
+        if any(now.get(key, "") != version for key, version in before.items()):
+            raise DatabaseUnavailable("a policy, or a function that it calls, changed while it was asked")
 
     async def _about_old_rows(self, each: Gathered) -> list[tuple[Question, Askers, list[int]]]:
         """Questions about rows as they were, which only REPLICA IDENTITY FULL tells in full."""
@@ -231,10 +245,12 @@ class Gatherer:
         evidence.old_refused = {role: policy.refusal for role, policy in policies.items() if policy.expression is None}
         evidence.old_timeless = frozenset(role for role, policy in policies.items() if policy.timeless)
         literals = [_literal(evidence.shape, evidence.changes[number]) for number in numbers]
+        old = [_old_texts(evidence.changes[number]) for number in numbers]
         questions = []
         for role, policy in policies.items():
-            asked = askers([i for i in identities if i.role == role], evidence.access)
-            if policy.expression is not None:
+            may_own = candidates([i for i in identities if i.role == role], evidence.access, old)
+            asked = askers(may_own, evidence.access)
+            if asked and policy.expression is not None:
                 function = by_tuple(evidence.shape, policy.expression, folds=evidence.access[role].folds)
                 questions.append((Question(function, literals, list(asked)), asked, numbers))
         return questions
@@ -328,9 +344,14 @@ def _conditions(work: Work) -> dict[Condition, None]:
 
 
 def _literal(shape: Shape, change: Change) -> str:
+    values = _old_texts(change)
+    return row_literal([values[column.name] for column in shape.columns])
+
+
+def _old_texts(change: Change) -> dict[str, str | None]:
     assert change.old is not None
-    values = {column.name: value for column, value in zip(change.relation.columns, change.old, strict=True)}
-    return row_literal([value if isinstance(value := values[column.name], str) else None for column in shape.columns])
+    named = zip(change.relation.columns, change.old, strict=True)
+    return {column.name: value if isinstance(value, str) else None for column, value in named}
 
 
 def _columns_hold(relation: Relation, shape: Shape) -> bool:

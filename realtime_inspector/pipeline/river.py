@@ -33,6 +33,7 @@ from realtime_inspector.postgres.steps import SCHEMA
 from realtime_inspector.replication.membership import Absence
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.reads import declarations
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Pipeline:
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self._catalog = Catalog(settings.evaluator_url, statement_timeout_ms=timeout)
         self._gatherer = Gatherer(
-            SnapshotReader(settings.reader_url, timeout),
+            SnapshotReader(settings.reader_url, timeout, declarations(settings.claims_read)),
             Evaluator(
                 settings.evaluator_url,
                 connections=settings.evaluator_connections,

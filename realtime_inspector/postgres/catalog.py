@@ -14,6 +14,7 @@ from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Relation, ReplicaIdentity
 from realtime_inspector.postgres import matcher, sql
 from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.rights import ACCESS
 from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.replication.values import TypeCatalog, build_catalog
 from realtime_inspector.visibility.facts import ColumnFacts, Shape
@@ -109,6 +110,12 @@ class Catalog:
         for row in rows:
             by_role[row["role"]].append(row)
         return {role: _combine(policies) for role, policies in by_role.items()}
+
+    async def versions(self, relations: Iterable[int], roles: Iterable[str]) -> dict[tuple[int, str], str]:
+        """See Access.version: as it is now, by relation and role."""
+        async with self._asking() as connection:
+            rows = await connection.fetch(ACCESS, [str(oid) for oid in relations], list(roles))
+        return {(row["oid"], row["role"]): row["version"] or "" for row in rows}
 
     async def satisfied(
         self, questions: Iterable[tuple[ColumnFacts, Condition]], values: Sequence[str], *, until: float

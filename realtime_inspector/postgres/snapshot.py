@@ -6,20 +6,21 @@ text of the types' output functions, byte for byte what the replication stream g
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import orjson
 import psycopg
 from psycopg.pq.abc import PGresult
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import PINNED
+from realtime_inspector.postgres.rights import ACCESS, Rights
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
 from realtime_inspector.postgres.sql import quote_identifier, quote_table
 from realtime_inspector.visibility.facts import Access, Shape
+from realtime_inspector.visibility.reads import Path
 
 VISIBLE_WITHIN = 5.0
 """Seconds after which a commit that still is not visible counts as a fault (a synchronous standby may hold it back)."""
@@ -99,9 +100,10 @@ class View:
 class SnapshotReader:
     """One connection that opens one snapshot at a time."""
 
-    def __init__(self, url: str, statement_timeout_ms: int) -> None:
+    def __init__(self, url: str, statement_timeout_ms: int, declared: Mapping[str, frozenset[Path]] | None = None) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
+        self._rights = Rights(declared or {})
         self._trips: RoundTrips | None = None
 
     async def close(self) -> None:
@@ -152,7 +154,7 @@ class SnapshotReader:
         trips = await self._connected()
         deadline = asyncio.get_running_loop().time() + VISIBLE_WITHIN
         oids = [str(each.shape.oid) for each in wanted]
-        access = Statement(sql.load("access"), (text_array(oids), text_array(roles)))
+        access = Statement(ACCESS, (text_array(oids), text_array(roles)))
         served = [each.shape for each in wanted if each.shape.refusal is None]
         names = [quote_table(shape.schema, shape.name) for shape in served]
         # Held before the snapshot is taken: what rows, rights, columns and tables are called then stays so until the end.
@@ -166,11 +168,12 @@ class SnapshotReader:
             if all(sees(visible, xid) for xid in xids):
                 _check(served, found)
                 results = iter(fetched)
+                rights = await self._rights.read(readable, trips)
                 relations = [
                     NOTHING if not each.keys else _fetched(next(results) if each.shape.key else await _search(trips, each))
                     for each in wanted
                 ]
-                return View(snapshot, _access(readable), relations)
+                return View(snapshot, rights, relations)
             trips.tell(ROLLBACK)
             if asyncio.get_running_loop().time() > deadline:
                 raise DatabaseUnavailable("a commit that was streamed did not become visible; is a synchronous standby missing?")
@@ -255,13 +258,3 @@ def _fetched(result: PGresult) -> FetchedRelation:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
-
-
-def _access(result: PGresult) -> dict[int, dict[str, Access]]:
-    found: dict[int, dict[str, Access]] = {}
-    for row in range(result.ntuples):
-        oid, role, bypasses, checked, columns, *others = (result.get_value(row, column) or b"" for column in range(7))
-        readable = frozenset(orjson.loads(columns)) if columns else None
-        reads_claims, folds = (flag == b"t" for flag in others)
-        found.setdefault(int(oid), {})[role.decode()] = Access(bypasses == b"t", checked == b"t", readable, reads_claims, folds)
-    return found

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from realtime_inspector.model import ReplicaIdentity
 from realtime_inspector.visibility.filters import Comparable
+from realtime_inspector.visibility.reads import ALL, Path
 
 
 class Kind(StrEnum):
@@ -86,16 +87,17 @@ class Shape:
 class Access:
     """What a role may read of a relation at this moment. `columns`: the readable ones, None for all of them.
 
-    `bypasses`: superuser or BYPASSRLS. `checked`: row-level security applies to this role here. `reads_claims`: a policy
-    may give different users of the role different answers. `folds`: a policy calls a function of the application that is
-    declared immutable, so that a plan would keep the first user's result.
+    `bypasses`: superuser or BYPASSRLS. `checked`: row-level security applies to this role here. `claims`, `folds`, `owners`: see
+    Dependence. `version`: of what these three are derived from.
     """
 
     bypasses: bool
     checked: bool
     columns: frozenset[str] | None
-    reads_claims: bool
+    claims: frozenset[Path] = ALL
     folds: bool = False
+    owners: frozenset[str] | None = None
+    version: str = ""
 
     def reads(self, column: str) -> bool:
         """Whether the role may read the column."""

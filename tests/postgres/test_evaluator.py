@@ -12,6 +12,7 @@ from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_
 from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.postgres.snapshot import SnapshotReader, View, Wanted
 from realtime_inspector.visibility.facts import Shape
+from realtime_inspector.visibility.reads import ALL
 from realtime_inspector.visibility.verdicts import Sight
 from tests.postgres.conftest import Engine
 
@@ -218,8 +219,8 @@ async def test_claims_matter_unless_all_functions_are_immutable_built_ins(engine
         create table naked (id int primary key);""")
     shapes = [await shape_of(engine, table) for table in ("plain", "liar", "joined", "naked")]
     async with reader.open([], [Wanted(shape, []) for shape in shapes], ["authenticated"]) as view:
-        found = {shape.name: view.access[shape.oid]["authenticated"].reads_claims for shape in shapes}
-    assert found == {"plain": False, "liar": True, "joined": True, "naked": False}
+        found = {shape.name: view.access[shape.oid]["authenticated"].claims for shape in shapes}
+    assert found == {"plain": frozenset(), "liar": ALL, "joined": frozenset(), "naked": frozenset()}
 
 
 async def test_names_of_any_kind_are_read(engine: Engine, reader: SnapshotReader, evaluator: Evaluator) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from realtime_inspector.model import Identity
 from realtime_inspector.pipeline.rendering import Rendering
+from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.visibility.index import AudienceKey
 from tests.postgres.conftest import Engine
 from tests.postgres.river import ANON, SERVICE, Start, start, user
@@ -269,3 +271,26 @@ async def test_the_columns_name_domains_as_the_catalogue_does(engine: Engine, st
     await boss.until(1)
     await service.settled()
     assert {tuple(c["type"] for c in data["columns"]) for data in boss.data} == {("int4", "positive")}
+
+
+async def test_a_function_that_changes_while_it_is_asked_shows_nobody_the_answer_of_another(
+    engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two identities that were alike to the function as it was in the snapshot, and are not to the one that ran."""
+    service = await start(SCHEMA)
+    one, other = (Identity("authenticated", f'{{"n":{n},"role":"authenticated","sub":"{ALICE}"}}') for n in (1, 2))
+    subscribers = [await service.join(who, "notes") for who in (one, other)]
+    boss = await service.join(SERVICE, "notes")
+    ask = Evaluator.ask
+
+    async def ask_after_a_change(self: Evaluator, *arguments: Any, **more: Any) -> Any:
+        monkeypatch.undo()
+        engine.run(f"""create or replace function auth.uid() returns uuid stable language sql as $$ select case
+            when current_setting('request.jwt.claims')::json ->> 'n' = '1' then '{ALICE}'::uuid end $$""")
+        return await ask(self, *arguments, **more)
+
+    monkeypatch.setattr(Evaluator, "ask", ask_after_a_change)
+    engine.run(f"insert into notes values (1, '{ALICE}', 'for number one')")
+    await boss.until(1)
+    await service.settled()
+    assert [len(subscriber.data) for subscriber in subscribers] == [1, 0]

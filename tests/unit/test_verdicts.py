@@ -39,9 +39,9 @@ SHAPE = Shape(
     ("operator(pg_catalog.=)",),
 )
 EVERY = (Subscription(Binding(1, "*", "public", "notes")),)
-CHECKED = Access(bypasses=False, checked=True, columns=None, reads_claims=True)
-OPEN = Access(bypasses=False, checked=False, columns=None, reads_claims=False)
-BYPASS = Access(bypasses=True, checked=False, columns=None, reads_claims=False)
+CHECKED = Access(bypasses=False, checked=True, columns=None)
+OPEN = Access(bypasses=False, checked=False, columns=None, claims=frozenset())
+BYPASS = Access(bypasses=True, checked=False, columns=None, claims=frozenset())
 ACCESS = {"authenticated": CHECKED, "service_role": BYPASS, "anon": OPEN}
 
 

@@ -1,8 +1,37 @@
 -- What roles may read of relations now. $1: oids of relations, $2: names of roles. A role that does not exist gives no row.
 -- columns: the readable ones as JSON, null for all of them.
--- reads_claims: false only when every function in the policies is an immutable built-in and no policy has a sub-select, a comparison
--- of rows or a cast to a domain, which run functions that the policy does not name. A function of the application counts as reading
--- claims even if it is declared immutable; `folds` says that there is one, because its result would become part of a plan.
+-- version: of everything that dependence.sql looks at, null where row-level security is off. Policies and functions count with the
+-- transaction that wrote them; which ones there are is known to pg_depend, so that no expression has to be looked into.
+with recursive asked as (
+  select c.oid, r.oid as role, c.relrowsecurity
+  from pg_catalog.pg_class c cross join pg_catalog.pg_roles r
+  where c.oid = any ($1::text[]::oid[]) and r.rolname = any ($2::text[])
+),
+applies (role, policy, relation, written) as not materialized (
+  select r.oid, p.oid, p.polrelid, p.xmin
+  from pg_catalog.pg_policy p cross join pg_catalog.pg_roles r
+  where r.rolname = any ($2::text[]) and p.polcmd in ('r', '*')
+    and (p.polroles = '{0}' or exists (select from unnest(p.polroles) as named (oid) where pg_has_role(r.oid, named.oid, 'USAGE')))
+),
+reached (root, role, relation) as (
+  select oid, role, oid from asked where relrowsecurity
+  union
+  select reached.root, reached.role, d.refobjid
+  from reached
+  join applies on applies.relation = reached.relation and applies.role = reached.role
+  join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = applies.policy
+    and d.refclassid = 'pg_catalog.pg_class'::regclass
+),
+versions as (
+  select reached.root, reached.role,
+    string_agg(distinct concat(applies.policy, ':', applies.written, ' ' || f.oid || ':' || f.xmin), ',') as version
+  from reached
+  left join applies on applies.relation = reached.relation and applies.role = reached.role
+  left join (
+    pg_catalog.pg_depend d join pg_catalog.pg_proc f on d.refclassid = 'pg_catalog.pg_proc'::regclass and f.oid = d.refobjid
+  ) on d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = applies.policy
+  group by reached.root, reached.role
+)
 select c.oid::int8 as oid, r.rolname::text as role,
   (r.rolsuper or r.rolbypassrls) as bypasses,
   (c.relrowsecurity and not r.rolsuper and not r.rolbypassrls
@@ -13,20 +42,11 @@ select c.oid::int8 as oid, r.rolname::text as role,
          select a.attname::text from pg_catalog.pg_attribute a
          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')))
   end as columns,
-  (c.relrowsecurity and policies.read_claims) as reads_claims,
-  (c.relrowsecurity and policies.fold) as folds
-from pg_catalog.pg_class c cross join pg_catalog.pg_roles r
-cross join lateral (
-  select coalesce(bool_or(used.fold), false) as fold,
-    coalesce(bool_or(used.functions <> used.constant or p.polqual::text ~ '\{(SUBLINK|ROWCOMPARE|COERCETODOMAIN) '), false) as read_claims
-  from pg_catalog.pg_policy p
-  cross join lateral (
-    select count(*) as functions,
-      count(*) filter (where f.provolatile = 'i' and f.pronamespace = 'pg_catalog'::regnamespace) as constant,
-      bool_or(f.provolatile = 'i' and f.pronamespace <> 'pg_catalog'::regnamespace) as fold
-    from regexp_matches(p.polqual::text, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') as named (ids)
-    left join pg_catalog.pg_proc f on f.oid = named.ids[1]::oid
-  ) as used
-  where p.polrelid = c.oid and p.polcmd in ('r', '*')
-) as policies
+  versions.version || ';' || (
+    select string_agg(a.attname, ',' order by a.attnum) from pg_catalog.pg_attribute a
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
+  || case when {shadowed} then ';shadowed' else '' end as version
+from pg_catalog.pg_class c
+cross join pg_catalog.pg_roles r
+left join versions on versions.root = c.oid and versions.role = r.oid
 where c.oid = any ($1::text[]::oid[]) and r.rolname = any ($2::text[])
