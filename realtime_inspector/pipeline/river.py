@@ -81,6 +81,7 @@ class Pipeline:
         self._flowed = False
         self._position = 0
         self._lag = 0.0
+        self._stood_by = False
         self._told: tuple[type, str] | None = None
         self._task: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -142,7 +143,9 @@ class Pipeline:
             began = monotonic()
             try:
                 await self._attach()
-                self._flowed, self._told = True, None
+                if self._stood_by and not self._flowed:
+                    self._take_over()
+                self._flowed, self._stood_by, self._told = True, False, None
                 self._attached.set()
                 await self._flow()
             except SlotLost as error:
@@ -153,6 +156,7 @@ class Pipeline:
                 self._index.settle()
                 self._watch.forget()
             except SlotInUse as error:
+                self._stood_by = True
                 if self._is_news(error):
                     log.info("standing_by", reason=error.text)
             except (SourceError, DatabaseUnavailable) as error:
@@ -166,7 +170,13 @@ class Pipeline:
             finally:
                 self._attached.clear()
             retry = FIRST_RETRY if monotonic() - began > LAST_RETRY else min(retry * 2, LAST_RETRY)
-            await asyncio.sleep(min(retry, STANDBY_RETRY) if self._told and self._told[0] is SlotInUse else retry)
+            await asyncio.sleep(min(retry, STANDBY_RETRY) if self._stood_by else retry)
+
+    def _take_over(self) -> None:
+        """Those that joined before the position from which we read miss what the other process was sent."""
+        begun = self._stream.acknowledged
+        late = [a for a in self._index.audiences() if any(after.commit_lsn < begun for after in a.joining.values())]
+        self._delivery.announce_gap(late, "taken_over")
 
     def _is_news(self, error: RealtimeError) -> bool:
         """Keeps why the stream does not flow; what goes on for a while is said once, however often it is tried again."""

@@ -143,7 +143,7 @@ def explain(error: psycopg.Error) -> RealtimeError:
     """Our error for what Postgres answered to a command."""
     match error:
         case psycopg.errors.ObjectInUse():
-            return SlotInUse(f"Another process reads the replication slot: {_said(error)}")
+            return SlotInUse(f"Standing by while another process reads the slot: {_said(error)}")
         case psycopg.errors.InsufficientPrivilege() | psycopg.errors.ConfigurationLimitExceeded() | psycopg.errors.InvalidName():
             return SetupError(_said(error))
         case psycopg.errors.ObjectNotInPrerequisiteState():  # wal_level

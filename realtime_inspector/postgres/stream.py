@@ -104,13 +104,14 @@ class ReplicationStream:
         known = self._log is not None or start_lsn > 0
         try:
             confirmed = await slots.prepare(connection, self._wanted, known=known, broken=self._broken)
-            self._acknowledged = max(start, confirmed)
-            self._interval = await slots.feedback_interval(connection)
-            await slots.start(connection, self._wanted, self._acknowledged)
+            interval = await slots.feedback_interval(connection)
+            await slots.start(connection, self._wanted, max(start, confirmed))
         except SlotLost:
             self._broken = log.flushed
             raise
-        self._log = log
+        if self._log is not None and confirmed > start:  # by us it was not; the slot is good for what comes now
+            raise SlotLost("Another process has read the replication slot; changes in between are lost here", gap="taken_over")
+        self._log, self._interval, self._acknowledged = log, interval, max(start, confirmed)
         self._last_end = max(self._last_end, self._acknowledged)
         self._received = self._acknowledged
         self._collected = 0

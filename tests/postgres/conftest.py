@@ -63,9 +63,14 @@ def login(url: str, user: str, password: str) -> str:
     return parts._replace(netloc=f"{quote(user)}:{quote(password)}@{parts.hostname}:{parts.port}").geturl()
 
 
+def prepared(url: str) -> Engine:
+    """A database as the engine needs it."""
+    engine = Engine(url, login(url, "engine_reader", "reader"), login(url, "engine_evaluator", "evaluator"))
+    engine.run(ROLES + sql.load("schema") + OWN)
+    return engine
+
+
 @pytest.fixture
 def engine(database: str) -> Engine:
     """A fresh database with the roles of the engine."""
-    prepared = Engine(database, login(database, "engine_reader", "reader"), login(database, "engine_evaluator", "evaluator"))
-    prepared.run(ROLES + sql.load("schema") + OWN)
-    return prepared
+    return prepared(database)

@@ -107,6 +107,12 @@ class Service:
             while not self.pipeline.status()["attached"]:  # noqa: ASYNC110, nobody tells
                 await asyncio.sleep(0.02)
 
+    async def faulty(self, words: str) -> None:
+        """Returns when the stream does not flow for this reason."""
+        async with asyncio.timeout(20):
+            while words not in str(self.pipeline.status()["fault"]):  # noqa: ASYNC110, nobody tells
+                await asyncio.sleep(0.02)
+
     async def settled(self) -> None:
         """Returns when everything committed so far has been handed over: a row written now has come by."""
         marker = await self.join(SERVICE, "marker")
@@ -135,17 +141,20 @@ Start = Callable[..., Awaitable[Service]]
 async def start(engine: Engine) -> AsyncIterator[Start]:
     services: list[Service] = []
 
-    async def starting(schema: str, **settings: Any) -> Service:
+    async def starting(
+        schema: str, *, on: Engine = engine, index: Index[Outlet] | None = None, attached: bool = True, **settings: Any
+    ) -> Service:
         if schema:  # without, the service starts again over what there is
-            engine.run(schema + MARKER)
+            on.run(schema + MARKER)
         if settings.get("source") == "notify":
-            await announce(engine)
-        index: Index[Outlet] = Index()
-        configured = Settings(reader_url=engine.reader, evaluator_url=engine.evaluator, slot="test_slot", **settings)
-        service = Service(await Pipeline.open(configured, index), index, engine)
+            await announce(on)
+        index = Index() if index is None else index
+        configured = Settings(reader_url=on.reader, evaluator_url=on.evaluator, slot="test_slot", **settings)
+        service = Service(await Pipeline.open(configured, index), index, on)
         services.append(service)
-        async with asyncio.timeout(20):
-            await service.pipeline.attached()
+        if attached:
+            async with asyncio.timeout(20):
+                await service.pipeline.attached()
         return service
 
     yield starting

@@ -1,16 +1,26 @@
 """The life of the slot as subscribers see it: restarts, losses, and who is told of them."""
 
 import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
 from realtime_inspector.errors import SetupError
+from realtime_inspector.model import BEGINNING, Binding
 from realtime_inspector.pipeline import watch
 from realtime_inspector.pipeline.river import Pipeline
+from realtime_inspector.ports import Outlet
+from realtime_inspector.postgres.embedded import EmbeddedPostgres
 from realtime_inspector.postgres.state import State
 from realtime_inspector.replication import membership
-from tests.postgres.river import SERVICE, Service, Start, start
+from realtime_inspector.visibility.index import Index
+from tests.postgres.conftest import prepared
+from tests.postgres.river import SERVICE, Service, Start, Subscriber, start
 
 __all__ = ["start"]
 
@@ -169,9 +179,7 @@ async def test_a_publication_that_is_dropped_and_made_again_costs_one_gap_and_th
     before = state(service.pipeline)
     service.engine.run("drop publication supabase_realtime; insert into tweets values (2)")
     await tweets.until(2)
-    async with asyncio.timeout(10):
-        while "There is no publication" not in str(service.pipeline.status()["fault"]):  # noqa: ASYNC110, nobody tells
-            await asyncio.sleep(0.02)
+    await service.faulty("There is no publication")
     assert "realtime-inspector init" in str(service.pipeline.status()["fault"])
     service.engine.run("create publication supabase_realtime for table tweets, other, marker")
     await service.flowing()
@@ -197,3 +205,152 @@ async def test_a_publication_that_is_replaced_between_two_changes_costs_one_gap(
     await tweets.until(3)
     await service.settled()
     assert tweets.story == [1, "publication", 4]
+
+
+async def test_a_slot_that_is_dropped_while_changes_flow_costs_one_gap(start: Start) -> None:
+    service = await start(SCHEMA)
+    tweets = await service.join(SERVICE, "tweets")
+    service.engine.run("insert into tweets values (1)")
+    await tweets.until(1)
+    async with asyncio.timeout(10):
+        while not tweets.gaps:
+            with suppress(psycopg.Error):  # the service may have come back first
+                service.engine.run(
+                    "select pg_terminate_backend(active_pid, 1000) from pg_replication_slots where slot_name = 'test_slot'"
+                )
+                service.engine.run("select pg_drop_replication_slot('test_slot'); insert into tweets values (2)")
+            await asyncio.sleep(0.2)
+    await service.flowing()
+    service.engine.run("insert into tweets values (3)")
+    await tweets.until(3)
+    await service.settled()
+    assert tweets.story == [1, "slot_lost", 3]
+
+
+async def test_a_second_service_stands_by_quietly_and_takes_over(start: Start) -> None:
+    first = await start(SCHEMA)
+    with capture_logs() as logs:
+        second = await start("", attached=False)
+        await second.faulty("Standing by")
+        ((pid,),) = first.engine.run("select active_pid from pg_replication_slots where slot_name = 'test_slot'")
+        assert str(pid) in str(second.pipeline.status()["fault"])
+        here, there = [await each.join(SERVICE, "tweets") for each in (first, second)]
+        first.engine.run("insert into tweets values (1)")
+        await here.until(1)
+        await asyncio.sleep(2.5)  # while it tries again
+    assert [(line["event"], line["log_level"]) for line in logs] == [("standing_by", "info")]
+    await first.settled()
+    await first.pipeline.close()
+    async with asyncio.timeout(5):
+        await second.pipeline.attached()
+    first.engine.run("insert into tweets values (2)")
+    await there.until(2)
+    assert (here.story, there.story) == ([1], ["taken_over", 2])
+    assert state(second.pipeline).epoch == state(first.pipeline).epoch
+    assert state(second.pipeline).position > 0
+
+
+async def test_who_lost_the_slot_to_another_service_for_a_while_tells_its_subscribers(start: Start) -> None:
+    first = await start(SCHEMA)
+    second = await start("", attached=False)
+    await second.faulty("Standing by")
+    tweets = await first.join(SERVICE, "tweets")
+    first.engine.run("insert into tweets values (1)")
+    await tweets.until(1)
+    async with asyncio.timeout(20):
+        while not second.pipeline.status()["attached"] or "Standing by" not in str(first.pipeline.status()["fault"]):
+            if first.pipeline.status()["attached"]:
+                first.engine.run(
+                    "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = 'test_slot'"
+                )
+            await asyncio.sleep(0.3)
+    first.engine.run("insert into tweets values (2)")
+    await second.settled()
+    query = "select (confirmed_flush_lsn - '0/0')::int8 >= %s from pg_replication_slots where slot_name = 'test_slot'"
+    while first.engine.run(query, second.pipeline.status()["position"]) != [(True,)]:  # noqa: ASYNC110, nobody tells
+        await asyncio.sleep(0.02)  # until then Postgres would send it again, here
+    await second.pipeline.close()
+    await first.flowing()
+    first.engine.run("insert into tweets values (3)")
+    await tweets.until(3)
+    assert tweets.story == [1, "taken_over", 3]
+
+
+@pytest.fixture
+async def own() -> AsyncIterator[EmbeddedPostgres]:
+    """A cluster that may be harmed."""
+    async with EmbeddedPostgres(settings={"max_slot_wal_keep_size": "16MB", "wal_keep_size": "0"}) as own:
+        yield own
+
+
+async def test_crashes_of_postgres_cost_and_repeat_nothing(start: Start, own: EmbeddedPostgres) -> None:
+    service = await start(SCHEMA, on=prepared(own.url))
+    tweets = await service.join(SERVICE, "tweets")
+    numbers = itertools.count(1)
+    for _ in range(3):
+        assert own.process is not None
+        async with await psycopg.AsyncConnection.connect(own.url, autocommit=True) as writer:
+            killer = asyncio.get_running_loop().call_later(0.5, own.process.kill)
+            with suppress(psycopg.OperationalError):
+                while True:
+                    await writer.execute("insert into tweets values (%s), (%s)", [next(numbers), next(numbers)])
+            killer.cancel()
+        await own.wait()
+        await own.start()
+        await service.flowing()
+    service.engine.run("insert into tweets values (%s)", next(numbers))
+    written = [number for (number,) in service.engine.run("select id from tweets order by id")]
+    await tweets.until(len(written))
+    await service.settled()
+    assert len(written) > 100
+    assert tweets.story == written
+
+
+async def test_what_postgres_forgot_in_a_crash_is_not_read_again_by_the_next_process(start: Start, own: EmbeddedPostgres) -> None:
+    first = await start(SCHEMA, on=prepared(own.url))
+    index: Index[Outlet] = Index()
+    tweets = Subscriber()
+    authorized = await first.pipeline.authorize(SERVICE, [Binding(1, "*", "public", "tweets")])
+    index.subscribe(tweets, "realtime:room", "2.0.0", SERVICE, replace(authorized, after=BEGINNING), False)
+    first.engine.run("insert into tweets select generate_series(1, 5)")
+    await first.settled()
+    while written(first) < first.pipeline.status()["position"]:  # type: ignore[operator] # noqa: ASYNC110, nobody tells
+        await asyncio.sleep(0.05)
+    first.engine.run("create table anything ()")  # this commit is waited for, and the position lies before it
+    assert own.process is not None
+    own.process.kill()
+    await own.wait()
+    await first.pipeline.close()
+    await own.start()
+    ((forgotten,),) = first.engine.run(
+        "select (confirmed_flush_lsn - '0/0')::int8 < %s from pg_replication_slots", written(first)
+    )
+    assert forgotten
+    second = await start("", on=first.engine, index=index)
+    second.engine.run("insert into tweets values (6)")
+    await tweets.until(1)
+    assert tweets.story == [6]
+
+
+async def test_a_slot_that_is_invalidated_under_its_reader_costs_one_gap(start: Start, own: EmbeddedPostgres) -> None:
+    service = await start(SCHEMA, on=prepared(own.url))
+    tweets = await service.join(SERVICE, "tweets")
+    with psycopg.connect(own.url) as locker:
+        locker.execute("insert into tweets values (1)")
+        locker.commit()
+        await tweets.until(1)
+        locker.execute("insert into tweets values (2)")
+        locker.commit()
+        locker.execute("lock table tweets")  # the service has to wait for it
+        for _ in range(4):
+            service.engine.run("insert into other values (1) on conflict do nothing; select pg_switch_wal()")
+        async with asyncio.timeout(20):
+            while service.engine.run("select wal_status from pg_replication_slots") != [("lost",)]:
+                service.engine.run("checkpoint")
+                await asyncio.sleep(0.1)
+    await tweets.until(3)
+    await service.flowing()
+    service.engine.run("insert into tweets values (4)")
+    await tweets.until(4)
+    await service.settled()
+    assert tweets.story == [1, 2, "slot_lost", 4]
