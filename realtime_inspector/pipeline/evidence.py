@@ -158,7 +158,12 @@ class Gatherer:
         self._slow = {oid: until for oid, until in self._slow.items() if until > now}
         shapes = [shape or _vanished(w.relation) for shape, w in zip(await self._shapes(works), works, strict=True)]
         keyed = [_keys(work, shape, trusting and shape.oid not in self._slow) for work, shape in zip(works, shapes, strict=True)]
-        wanted = [Wanted(shape, keys.distinct, keys.content) for shape, keys in zip(shapes, keyed, strict=True)]
+        wanted = [
+            Wanted(
+                shape, keys.distinct, keys.content, self._catalog.types.composites(column.type_oid for column in shape.columns)
+            )
+            for shape, keys in zip(shapes, keyed, strict=True)
+        ]
         roles = list(dict.fromkeys(identity.role for work in works for identity in work.identities))
         async with self._reader.open(xids, wanted, roles) as view:
             gathered = [

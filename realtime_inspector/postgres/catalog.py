@@ -69,6 +69,7 @@ class Catalog:
         """Drops what is remembered, because something moved without the stream having said so yet."""
         self._shapes.clear()
         self._equal.clear()
+        self.types = build_catalog(())
         self._roots = {oid: (None, root) for oid, (_, root) in self._roots.items()}
 
     async def roots(self, relations: Sequence[Relation]) -> list[Root]:

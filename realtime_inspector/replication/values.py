@@ -65,6 +65,22 @@ class TypeCatalog:
         """The type's typname, such as "int8" or "_text"; "unknown" for a type that is not here."""
         return self._types[oid].name if oid in self._types else "unknown"
 
+    def composites(self, oids: Iterable[int]) -> dict[int, str]:
+        """The composite types that values of these types contain, each with its fields, one per line: DDL on them goes unsaid."""
+        found: dict[int, str] = {}
+        seen: set[int] = set()
+        waiting = list(oids)
+        while waiting:
+            oid = waiting.pop()
+            known = self._types.get(oid)
+            if known is None or oid in seen or oid in BUILT_IN:
+                continue
+            seen.add(oid)
+            waiting += [known.element, *(field for _, field in known.fields)]
+            if known.kind is Kind.COMPOSITE:
+                found[oid] = "\n".join(f"{name} {field}" for name, field in known.fields)
+        return found
+
     def encoder(self, oid: int) -> Encoder:
         """The encoder of a type; that of an unknown type gives JSON strings."""
         if oid not in self._encoders:

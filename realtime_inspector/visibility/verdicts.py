@@ -149,8 +149,10 @@ class Evidence:
         return [text for text in texts if text is not None and matches(condition, text, column.comparable) is None]
 
     def failed(self, condition: Condition) -> bool:
-        """Whether Postgres could not decide this condition."""
-        return self.satisfied.get((condition.column, condition), frozenset()) is None
+        """Whether the condition could not be decided: Postgres failed, or the column is there no more."""
+        return (
+            self.shape.column(condition.column) is None or self.satisfied.get((condition.column, condition), frozenset()) is None
+        )
 
     def _satisfying(self, condition: Condition) -> Iterator[int]:
         column = self.shape.column(condition.column)

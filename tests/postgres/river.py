@@ -95,7 +95,8 @@ class Service:
     async def join(self, identity: Identity, *tables: str, verdicts: bool = False, **binding: Any) -> Subscriber:
         """A subscriber of these tables; the subscription is live when this returns."""
         subscriber = Subscriber()
-        bindings = [Binding(n + 1, binding.pop("event", "*"), "public", table, **binding) for n, table in enumerate(tables)]
+        event, schema = binding.pop("event", "*"), binding.pop("schema", "public")
+        bindings = [Binding(n + 1, event, schema, table, **binding) for n, table in enumerate(tables)]
         authorized = await self.pipeline.authorize(identity, bindings)
         assert authorized.problems == ()
         self.index.subscribe(subscriber, "realtime:room", "2.0.0", identity, authorized, verdicts)
