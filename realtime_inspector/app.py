@@ -96,6 +96,7 @@ def _build(
         broker=LocalBroker(),
         verifier=keys,
         authorize=database.pipeline.authorize if database else _refuse_changes,
+        moment=database.pipeline.moment if database else str,
         limits=Limits(channels=settings.channels_per_socket),
         metrics=metrics,
     )
@@ -111,7 +112,7 @@ def _build(
     return hub, Server(application(site), settings, wire)
 
 
-async def _refuse_changes(_identity: Identity, _bindings: tuple[Binding, ...]) -> Authorized:
+async def _refuse_changes(_identity: Identity, _bindings: tuple[Binding, ...], _topic: str, _resume: str | None) -> Authorized:
     raise SetupError("This service runs without a database", hint="Set RTI_READER_URL and RTI_EVALUATOR_URL.")
 
 

@@ -36,7 +36,7 @@ INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
 """Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
 
-Authorizer = Callable[[Identity, tuple[Binding, ...]], Awaitable[Authorized]]
+Authorizer = Callable[[Identity, tuple[Binding, ...], str, str | None], Awaitable[Authorized]]
 _log = structlog.get_logger(__name__)
 
 
@@ -55,7 +55,7 @@ class Socket:
     """A live socket, its session, and what the world knows of it.
 
     `topics`: topic -> whether it receives its own broadcasts. `questions`: how many to the world are open. `due`: when the
-    session wants a tick.
+    session wants a tick. `returns`: a channel of it was told how to come back.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Socket:
     topics: dict[str, bool] = field(default_factory=dict)
     impersonations: tuple[str, ...] = ()
     questions: int = 0
+    returns: bool = False
     due: float | None = None
 
 
@@ -111,6 +112,7 @@ class Hub:
         broker: Broker,
         verifier: TokenVerifier,
         authorize: Authorizer,
+        moment: Callable[[], str],
         limits: Limits,
         metrics: Metrics,
     ) -> None:
@@ -118,6 +120,7 @@ class Hub:
         self._broker = broker
         self._verifier = verifier
         self._authorize = authorize
+        self._moment = moment
         self._limits = limits
         self._process = secrets.token_hex(4)
         self._numbers = 0
@@ -132,6 +135,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._execute: dict[type, Callable[[Socket, Any], None]] = {
             effects.Send: self._send,
+            effects.Beat: self._beat,
             effects.Verify: self._verify,
             effects.Authorize: self._ask_authorizer,
             effects.Open: self._open,
@@ -245,6 +249,11 @@ class Hub:
     def _send(self, socket: Socket, effect: effects.Send) -> None:
         socket.link.send(effect.frame)
 
+    def _beat(self, socket: Socket, effect: effects.Beat) -> None:
+        """Whoever still has to catch up must not take the present for what it has received."""
+        told = socket.returns and not self._index.is_behind(socket.link, socket.topics)
+        socket.link.send(frames.heartbeat_reply(socket.serializer, effect.ref, self._moment() if told else None))
+
     def _verify(self, socket: Socket, effect: effects.Verify) -> None:
         async def question() -> Token:
             token = await self._verifier.verify(effect.token, time.time())
@@ -255,7 +264,7 @@ class Hub:
 
     def _ask_authorizer(self, socket: Socket, effect: effects.Authorize) -> None:
         async def question() -> Authorized:
-            return await self._authorize(effect.token.identity, effect.bindings)
+            return await self._authorize(effect.token.identity, effect.bindings, effect.ticket.topic, effect.resume)
 
         self._ask(socket, effect.ticket, question())
 
@@ -265,6 +274,7 @@ class Hub:
 
     def _subscribe(self, socket: Socket, effect: effects.Subscribe) -> None:
         identity = effect.token.identity
+        socket.returns = socket.returns or bool(effect.authorized.resume_token)
         self._index.subscribe(socket.link, effect.topic, socket.serializer, identity, effect.authorized, effect.verdicts)
 
     def _leave(self, socket: Socket, effect: effects.Leave) -> None:

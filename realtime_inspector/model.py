@@ -114,6 +114,11 @@ class Transaction:
     end_lsn: int | None
     lost: tuple[Loss, ...] = ()
 
+    @property
+    def before(self) -> Position:
+        """Where the stream stood before this piece."""
+        return Position(self.commit_lsn, self.changes[0].position.index - 1 if self.changes else BEFORE)
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

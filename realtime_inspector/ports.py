@@ -47,6 +47,10 @@ class Source(Protocol):
     def acknowledged(self) -> int: ...
 
     @property
+    def received(self) -> int:
+        """How far the log has come that `next` follows."""
+
+    @property
     def flows(self) -> bool: ...
 
     def lose(self, loss: SlotLost) -> None:

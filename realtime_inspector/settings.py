@@ -11,6 +11,7 @@ from realtime_inspector.errors import InvalidInput
 
 PREFIX: Final = "RTI_"
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Whole = Annotated[int, msgspec.Meta(ge=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -45,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue_bytes: Count = 4_194_304
     queue_seconds: Count = 10
     channels_per_socket: Count = 100
+    resume_seconds: Whole = 120
+    resume_bytes: Whole = 67_108_864
     impersonation_seconds: Count = 900
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -23,6 +23,13 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """Answer the heartbeat `ref`, and say how far the changes were handed over if a channel could come back."""
+
+    ref: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verify:
     """Verify a token; answer with `resolve(ticket, Token | Problem)`."""
 
@@ -32,11 +39,12 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class Authorize:
-    """Check bindings for an identity; answer with `resolve(ticket, Authorized | Problem)`."""
+    """Check bindings for an identity; answer with `resolve(ticket, Authorized | Problem)`. `resume`: see JoinRequest."""
 
     ticket: Ticket
     token: Token
     bindings: tuple[Binding, ...]
+    resume: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +107,4 @@ class SendPresenceState:
     topic: str
 
 
-Effect = Send | Verify | Authorize | Open | Subscribe | Leave | Publish | Track | Untrack | SendPresenceState
+Effect = Send | Beat | Verify | Authorize | Open | Subscribe | Leave | Publish | Track | Untrack | SendPresenceState

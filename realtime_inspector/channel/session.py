@@ -24,6 +24,7 @@ import orjson
 
 from realtime_inspector.channel.effects import (
     Authorize,
+    Beat,
     Effect,
     Leave,
     Open,
@@ -119,7 +120,7 @@ class Session:
             return self._unmatched(message) if channel is None else self._publish(channel, message, message.broadcast)
         match message.event:
             case "heartbeat" if message.topic == "phoenix":
-                return [Send(frames.heartbeat_reply(self._serializer, message.ref))]
+                return [Beat(message.ref)]
             case "phx_join":
                 return self._join(channel, message, now)
             case "phx_leave":
@@ -231,7 +232,7 @@ class Session:
         channel.candidate = token
         if not channel.request.bindings or token.expires_at <= now:
             return self._granted(channel, None, now)
-        return [Authorize(self._ask(channel, _Awaited.BINDINGS), token, channel.request.bindings)]
+        return [Authorize(self._ask(channel, _Awaited.BINDINGS), token, channel.request.bindings, channel.request.resume)]
 
     def _granted(self, channel: _Channel, authorized: Authorized | None, now: float) -> list[Effect]:
         """Only now the new token counts: until the changes follow it, those under the old one end with the old one."""
@@ -241,13 +242,14 @@ class Session:
         channel.token, channel.awaited = token, None
         verdicts = channel.request.verdicts and token.session_id is not None
         subscribe = [] if authorized is None else [Subscribe(channel.topic, token, authorized, verdicts)]
-        return [*(subscribe if joined else self._opened(channel, subscribe)), *self._notices(channel, authorized)]
+        return [*(subscribe if joined else self._opened(channel, authorized, subscribe)), *self._notices(channel, authorized)]
 
-    def _opened(self, channel: _Channel, subscribe: list[Subscribe]) -> list[Effect]:
+    def _opened(self, channel: _Channel, authorized: Authorized | None, subscribe: list[Subscribe]) -> list[Effect]:
         """Everything is in place before the reply, so that what happens after SUBSCRIBED is never missed."""
         channel.presence = channel.request.presence
         opened = Open(channel.topic, channel.request.receives_own, channel.presence)
-        reply = self._ok(channel.join, {"postgres_changes": [orjson.Fragment(entry) for entry in channel.request.echo]})
+        resume = {"resume": authorized.resume_token} if authorized is not None and authorized.resume_token else {}
+        reply = self._ok(channel.join, {"postgres_changes": [orjson.Fragment(entry) for entry in channel.request.echo], **resume})
         state = [SendPresenceState(channel.topic)] if channel.presence else []
         return [opened, *subscribe, reply, *state]
 
@@ -257,6 +259,8 @@ class Session:
         problems = (*channel.request.problems, *refused)
         channel.request = channel.request.answered()
         ready = [self._subscribed(channel)] if accepted else []
+        if authorized is not None and authorized.gap:
+            ready.append(Send(frames.gap(self._serializer, channel.topic, "unknown_position")))
         return [*ready, *(self._trouble(channel, "postgres_changes", problem) for problem in problems)]
 
     def _refuse(self, channel: _Channel, problem: Problem) -> list[Effect]:

@@ -10,9 +10,10 @@ import structlog
 
 from realtime_inspector.model import Position, Reason
 from realtime_inspector.pipeline.evidence import Gathered
-from realtime_inspector.pipeline.rendering import EventIds, Rendering
+from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.ports import Outlet
-from realtime_inspector.protocol.frames import system
+from realtime_inspector.protocol.frames import gap, system
+from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
 from realtime_inspector.visibility.index import Audience, AudienceKey
@@ -42,11 +43,12 @@ class Tally:
 class Delivery:
     """Where decisions become queued bytes."""
 
-    def __init__(self, event_ids: EventIds, record_bytes: int) -> None:
+    def __init__(self, record_bytes: int) -> None:
         self.tally = Tally()
         self.gaps: Counter[str] = Counter()
         """Gap notices by reason, once per socket."""
-        self._event_ids = event_ids
+        self.tokens: PositionTokens | None = None
+        """How positions are told; known once the stream is attached."""
         self._record_bytes = record_bytes
         self._lagging: set[Outlet] = set()
 
@@ -55,11 +57,12 @@ class Delivery:
 
         While it builds, the loop has its turn now and then: who left meanwhile is no member any more when it is queued.
         """
+        assert self.tokens is not None
         loop = asyncio.get_running_loop()
         pause_at = loop.time() + TURN
         blocks: dict[Audience[Outlet], list[tuple[Position, bytes]]] = {}
         for each in gathered:
-            rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self._event_ids, self._record_bytes)
+            rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self.tokens, self._record_bytes)
             for audience in each.work.audiences:
                 frames = self._frames_or_gap(each, audience, rendering)
                 if frames:
@@ -75,15 +78,22 @@ class Delivery:
         return list(reached)
 
     def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str, table: tuple[str, str] | None = None) -> None:
-        """Tells subscribers that changes were lost, of this table or of any, before anything newer.
-
-        Status ok: the Python client answers an error by joining again, for ever.
-        """
+        """Tells subscribers that changes were lost, of this table or of any, before anything newer."""
         for audience in audiences:
-            frame = _gap(audience.key, reason, table)
             for outlet in (*audience.members, *audience.joining):
-                outlet.send(frame)
-                self.gaps[reason] += 1
+                self.tell_gap(outlet, audience.key, reason, table)
+
+    def tell_gap(self, outlet: Outlet, key: AudienceKey, reason: str, table: tuple[str, str] | None = None) -> None:
+        """The same for one subscriber."""
+        outlet.send(_gap(key, reason, table))
+        self.gaps[reason] += 1
+
+    def announce_resumed(self, audiences: Iterable[Audience[Outlet]]) -> None:
+        """Tells subscribers that came back that they were sent what they missed."""
+        for audience in audiences:
+            key = audience.key
+            for outlet in (*audience.members, *audience.joining):
+                outlet.send(system(Serializer(key.serializer), key.topic, "resume", "ok", "resumed"))
 
     async def pace(self, outlets: Iterable[Outlet]) -> None:
         """Gives sockets with much queued a moment to take it, so that a large transaction does not overrun healthy ones."""
@@ -113,7 +123,12 @@ class Delivery:
         delivered = 0
         if each.gap and evidence.concerns(key.identity.role):
             self.gaps[each.gap] += len(audience.members) + len(audience.joining)
-            frames.append((evidence.changes[0].position, _gap(key, each.gap, (evidence.shape.schema, evidence.shape.name))))
+            frames.append(
+                (
+                    evidence.changes[0].position,
+                    _gap(key, each.gap, (evidence.shape.schema, evidence.shape.name)),
+                )
+            )
         if key.verdicts or not evidence.blind(key.identity):
             access = evidence.access.get(key.identity.role)
             for decision in decide(audience.concerning(each.work.relation), key.identity, evidence, explain=key.verdicts):
@@ -127,9 +142,7 @@ class Delivery:
 
 
 def _gap(key: AudienceKey, reason: str, table: tuple[str, str] | None = None) -> bytes:
-    schema, name = table or (None, None)
-    gap = {"gap": {"reason": reason, "schema": schema, "table": name, "from": None, "to": None}}
-    return system(Serializer(key.serializer), key.topic, "resume", "ok", f"gap: {reason}", more=gap)
+    return gap(Serializer(key.serializer), key.topic, reason, table)
 
 
 def _send(audience: Audience[Outlet], frames: Sequence[tuple[Position, bytes]]) -> list[Outlet]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
-from realtime_inspector.model import UNCHANGED, Change, Identity, Position, Reason, Relation, Transaction, Value
+from realtime_inspector.model import UNCHANGED, Change, Identity, Reason, Relation, Transaction, Value
 from realtime_inspector.pipeline.askers import Askers, about_rows, askers, candidates, checked
 from realtime_inspector.pipeline.partitions import relations_of, under_roots
 from realtime_inspector.ports import Outlet
@@ -62,7 +62,7 @@ class Gathered:
 
 def plan(transactions: Sequence[Transaction], index: Index[Outlet]) -> list[Work]:
     """What there is to do, by relation as the stream described it; relations that nobody asked for are left out."""
-    index.change_over(_before(transactions[0]))
+    index.change_over(transactions[0].before)
     works: dict[int, Work] = {}
     unnamed: set[int] = set()
     for transaction in transactions:
@@ -79,14 +79,9 @@ def plan(transactions: Sequence[Transaction], index: Index[Outlet]) -> list[Work
             work.changes.append(change)
             work.committed_at.append(transaction.committed_at)
     for work in works.values():
-        work.audiences = list(index.touched(work.changes))
+        last = work.changes[-1].position
+        work.audiences = [audience for audience in index.touched(work.changes) if audience.waits_for(last)]
     return [work for work in works.values() if work.audiences]
-
-
-def _before(transaction: Transaction) -> Position:
-    """Where the stream stood before this piece."""
-    first = transaction.changes[0].position.index if transaction.changes else 0
-    return Position(transaction.commit_lsn, first - 1)
 
 
 class Gatherer:

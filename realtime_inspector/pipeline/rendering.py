@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import orjson
 
-from realtime_inspector.model import UNCHANGED, Change, Operation, Position, Value
+from realtime_inspector.model import UNCHANGED, Change, Operation, Value
 from realtime_inspector.postgres.snapshot import FetchedRelation
 from realtime_inspector.protocol.changes import change_frame, encode_data, verdict_frame
+from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
 from realtime_inspector.visibility.facts import Access
@@ -32,18 +32,6 @@ class _Column:
     encode: Callable[[str], bytes]
 
 
-class EventIds:
-    """Opaque names of changes, equal for everybody who receives the change; they tell nothing about order or volume."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret[:64]
-
-    def of(self, position: Position) -> str:
-        """16 hexadecimal digits."""
-        text = b"%d/%d" % (position.commit_lsn, position.index)
-        return blake2b(text, key=self._secret, digest_size=8).hexdigest()
-
-
 class Rendering:
     """The frames of one relation's changes in one batch."""
 
@@ -53,13 +41,13 @@ class Rendering:
         committed_at: Sequence[int],
         fetched: FetchedRelation,
         types: TypeCatalog,
-        event_ids: EventIds,
+        tokens: PositionTokens,
         record_bytes: int,
     ) -> None:
         self._evidence = evidence
         self._committed_at = committed_at
         self._types = types
-        self._event_ids = event_ids
+        self._tokens = tokens
         self._record_bytes = record_bytes
         columns = fetched.columns or tuple((c.name, c.type_oid) for c in evidence.shape.columns)
         self._columns = [self._column(name, type_oid) for name, type_oid in columns]
@@ -86,7 +74,7 @@ class Rendering:
         frame = self._frames.get(cached)
         if frame is None:
             data = self._encoded(decision.number, columns, decision.old_visible)
-            event_id = self._event_ids.of(self._evidence.changes[decision.number].position)
+            event_id = self._tokens.event_id(self._evidence.changes[decision.number].position)
             frame = self._frames[cached] = change_frame(Serializer(key.serializer), key.topic, ids, data, event_id)
         return frame
 
@@ -95,7 +83,7 @@ class Rendering:
         return verdict_frame(
             Serializer(key.serializer),
             key.topic,
-            self._event_ids.of(change.position),
+            self._tokens.event_id(change.position),
             change.operation,
             self._evidence.shape.schema,
             self._evidence.shape.name,

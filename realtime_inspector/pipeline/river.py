@@ -15,11 +15,11 @@ from typing import TypeVar
 import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError, SlotInUse, SlotLost, SourceError
-from realtime_inspector.model import Binding, Identity, Reason, Relation, Transaction
+from realtime_inspector.model import AFTER, Binding, Identity, Position, Reason, Relation, Transaction
 from realtime_inspector.pipeline.delivery import Delivery, Tally
 from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
 from realtime_inspector.pipeline.partitions import relations_of
-from realtime_inspector.pipeline.rendering import EventIds
+from realtime_inspector.pipeline.ring import Ring
 from realtime_inspector.pipeline.watch import Watch
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.authorizer import Authorizer
@@ -29,7 +29,7 @@ from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.snapshot import SnapshotReader
 from realtime_inspector.postgres.sources import open_source
 from realtime_inspector.postgres.state import State
-from realtime_inspector.postgres.steps import SCHEMA
+from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.replication.membership import Absence
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
@@ -42,6 +42,10 @@ FAULTS = 3
 """After so many faults of ours over the same batch its subscribers are told of a gap, and the stream goes on."""
 LOCK_SECONDS = 30.0
 """So long a batch waits for what passes by itself, such as a lock; then those are withheld whose policies still meet it."""
+TICK = 1.0
+"""Seconds after which an idle river looks whether something of the recent past is too old."""
+SLICE = 1_000
+"""Changes of the recent past that those who came back are served before live changes have their turn again."""
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 """Seconds between attempts after a fault; doubled each time."""
 STANDBY_RETRY = 1.0
@@ -72,13 +76,19 @@ class Pipeline:
             deletes=settings.deletes,
         )
         self._authorizer = Authorizer(settings.evaluator_url, publication=settings.publication, statement_timeout_ms=timeout)
-        self._delivery = Delivery(EventIds(secrets.token_bytes(32)), settings.record_bytes)
+        self._delivery = Delivery(settings.record_bytes)
         self.state: State | None = None
         """Read before the stream is attached; another one after changes were lost."""
-        self._lost = ""
+        self._lost = self._epoch = self._gap = ""
+        self._ring = Ring(settings.resume_bytes, settings.resume_seconds)
+        self._returned = asyncio.Event()
+        self._caught_up_to = self._ring.last
+        index.on_return = self._returned.set
         self._attached = asyncio.Event()
         self._fault = "starting"
         self._flowed = False
+        self._before: Position | None = None
+        """What comes before the batch that is just dealt with."""
         self._position = 0
         self._lag = 0.0
         self._stood_by = False
@@ -101,6 +111,8 @@ class Pipeline:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._stream.close()
+        if self._epoch:
+            self._bookmark.save(self._ring.released, self._ring.floor.commit_lsn)
         await self._bookmark.close()
         self._line.close()
         await self._gatherer.close()
@@ -117,10 +129,25 @@ class Pipeline:
         if self._task.done():
             self._task.result()
 
-    async def authorize(self, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
-        """Checks what a channel asks for. Raises DatabaseUnavailable."""
-        authorized = await self._authorizer.authorize(identity, bindings)
-        return replace(authorized, after=self._stream.joined(authorized.after))
+    async def authorize(
+        self, identity: Identity, bindings: Sequence[Binding], topic: str = "", resume: str | None = None
+    ) -> Authorized:
+        """Checks what a channel asks for. `resume`: what it came back with. Raises DatabaseUnavailable."""
+        authorized, tokens = await self._authorizer.authorize(identity, bindings), self._delivery.tokens
+        if tokens is None:
+            raise DatabaseUnavailable("The stream of changes is not attached yet")
+        authorized = replace(authorized, after=self._stream.joined(authorized.after))
+        if resume is None:
+            return replace(authorized, resume_token=tokens.resume_token(authorized.after, topic, identity))
+        left = tokens.opened(resume, topic, identity)
+        if left is None:
+            return replace(authorized, resume_token=tokens.resume_token(authorized.after, topic, identity), gap=True)
+        return replace(authorized, resume_token=tokens.resume_token(left, topic, identity), after=left, returns=True)
+
+    def moment(self) -> str:
+        """The position up to which everything was handed over, for clients that received nothing lately."""
+        assert self._delivery.tokens is not None  # whoever may come back was told so with them
+        return self._delivery.tokens.moment(self._ring.last, secrets.token_bytes(6))
 
     @property
     def gaps(self) -> Counter[str]:
@@ -152,8 +179,9 @@ class Pipeline:
                 if self._is_news(error):
                     log.error("slot_lost", reason=error.text)
                 self._lost = self.state.epoch if self.state else ""
-                self._delivery.announce_gap(self._index.audiences(), error.gap)
                 self._index.settle()
+                self._delivery.announce_gap(self._index.audiences(), error.gap)
+                self._gap = error.gap
                 self._watch.forget()
             except SlotInUse as error:
                 self._stood_by = True
@@ -186,36 +214,73 @@ class Pipeline:
 
     def _tell(self, absence: Absence) -> None:
         log.warning("changes_left_out", reason=absence.reason, table=absence.table and ".".join(absence.table))
-        self._delivery.announce_gap(self._index.audiences(absence.table), absence.reason, absence.table)
+        for index in (self._index, self._index.behind):
+            if index is not None:
+                self._delivery.announce_gap(index.audiences(absence.table), absence.reason, absence.table)
+        self._ring.absences.append((self._before or Position(self._stream.received, AFTER), absence))
 
     async def _attach(self) -> None:
         # Read every time: while this process waited for the slot, another one may have gone on, or begun anew.
         state = None if self._lost else await self._bookmark.load()
-        self.state = state or await self._bookmark.begin(self._lost)
+        self.state = state = state or await self._bookmark.begin(self._lost)
         self._lost = ""
+        self._delivery.tokens = PositionTokens(state.secret, state.epoch)
         await self._watch.look()
-        await self._stream.attach(self.state.position)
-        self._bookmark.save(self._stream.acknowledged)
-        if self._stream.begins_with:
-            self._delivery.announce_gap(self._index.audiences(), self._stream.begins_with)
+        await self._stream.attach(state.position)
+        if state.epoch != self._epoch or Position(state.floor, AFTER) > self._ring.last:
+            self._begin(state)
+
+    def _begin(self, state: State) -> None:
+        """Another log begins, or another process let go of changes that this one has not seen.
+
+        Whoever is here was told of the gap, or is told now, such as those who joined since it began.
+        """
+        told, self._epoch = bool(self._epoch), state.epoch
+        floor = state.floor or self._stream.acknowledged
+        self._ring.begin(Position(floor, AFTER), self._stream.acknowledged)
+        self._bookmark.save(self._stream.acknowledged, floor)
+        if not told:
+            return
+        waited = self._index.settle()
+        if self._gap:
+            for outlet, key in waited:
+                self._delivery.tell_gap(outlet, key, self._gap)
+        else:
+            self._delivery.announce_gap(self._index.audiences(), self._stream.begins_with or "slot_lost")
+        self._gap = ""
+
+    def _release(self) -> None:
+        """Lets Postgres forget what nobody can come back to, once it is written down where that ends."""
+        ring = self._ring
+        if self._bookmark.saved_floor == ring.floor.commit_lsn:
+            self._stream.acknowledge(ring.released)
+        else:
+            self._bookmark.save(ring.released, ring.floor.commit_lsn)
 
     async def _flow(self) -> None:
         while True:
             batch = await self._collect()
-            self._announce_losses(batch)
-            await self._deliver(batch)
-            last = batch[-1]
-            if last.end_lsn is not None:
-                self._position = last.end_lsn
-                self._lag = max(0.0, time() - last.committed_at / 1e6)
-                self._stream.acknowledge(last.end_lsn)
-                if any(change.relation.schema != SCHEMA for each in batch for change in each.changes):
-                    self._bookmark.save(last.end_lsn)  # our own saving is no reason to save again
+            if batch:
+                self._before = batch[0].before
+                self._announce_losses(batch)
+                await self._deliver(batch, self._index)
+                self._note(batch)
+                self._before = None
+            else:
+                self._ring.trim(monotonic())
+            await self._catch_up()
+            self._release()
 
     async def _collect(self) -> list[Transaction]:
-        """The next piece, and what has already arrived behind it: a lone change is never delayed."""
-        batch = [await self._stream.next()]
-        size = len(batch[0].changes)
+        """The next piece, and what has already arrived behind it: a lone change is never delayed. Nothing if other work waits."""
+        first = self._stream.next_nowait()
+        if first is None:
+            if self._index.returning or self._index.behind is not None:
+                return []
+            first = await self._first()
+            if first is None:
+                return []
+        batch, size = [first], len(first.changes)
         while size < self._batch_changes and (more := self._stream.next_nowait()) is not None:
             batch.append(more)
             size += len(more.changes)
@@ -226,24 +291,73 @@ class Pipeline:
         for loss in dict.fromkeys(loss for transaction in batch for loss in transaction.lost):
             self._tell(Absence((loss.relation.schema, loss.relation.name), loss.reason))
 
-    async def _deliver(self, batch: Sequence[Transaction]) -> None:
+    async def _first(self) -> Transaction | None:
+        """The next piece; None when somebody came back before it, or after a while."""
+        self._returned.clear()
+        arrival, returned = asyncio.ensure_future(self._stream.next()), asyncio.ensure_future(self._returned.wait())
+        try:
+            await asyncio.wait((arrival, returned), timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
+            return arrival.result() if arrival.done() else None
+        finally:
+            arrival.cancel()
+            returned.cancel()
+
+    def _note(self, batch: Sequence[Transaction]) -> None:
+        """What was handed over is the recent past now."""
+        now = monotonic()
+        for transaction in batch:
+            self._ring.append(transaction, now)
+        last = batch[-1]
+        if last.end_lsn is not None:
+            self._position = last.end_lsn
+            self._lag = max(0.0, time() - last.committed_at / 1e6)
+
+    async def _catch_up(self) -> None:
+        """Serves a slice of the recent past to those who came back; who has caught up is served with all others."""
+        hindmost = self._index.begin_round()
+        behind = self._index.behind
+        if behind is None:
+            return
+        if hindmost is not None:
+            self._caught_up_to = hindmost
+            self._tell_absences(behind)
+        for outlet, key in self._index.give_up(self._ring.floor, self._caught_up_to, self._ring.last):
+            self._delivery.tell_gap(outlet, key, "retention")
+        pieces, self._caught_up_to = self._ring.following(self._caught_up_to, SLICE)
+        if pieces:
+            await self._deliver(pieces, behind)
+        if self._caught_up_to >= self._ring.last:
+            self._delivery.announce_resumed(behind.audiences())
+            self._index.end_round(self._ring.last)
+
+    def _tell_absences(self, behind: Index[Outlet]) -> None:
+        """What the publication left out while they were away."""
+        for position, absence in self._ring.absences:
+            for audience in behind.audiences(absence.table):
+                for outlet in [outlet for outlet, after in audience.joining.items() if after <= position]:
+                    self._delivery.tell_gap(outlet, audience.key, absence.reason, absence.table)
+
+    async def _deliver(self, batch: Sequence[Transaction], index: Index[Outlet]) -> None:
         rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))
         if rooted is None:
-            self._delivery.announce_gap(self._index.audiences(), Reason.INTERNAL_ERROR)
+            self._delivery.announce_gap(index.audiences(), Reason.INTERNAL_ERROR)
             return
-        works = plan(rooted, self._index)
+        works = plan(rooted, index)
         if not works:
             return
-        gathered = await self._insist(lambda patient: self._gather(batch, works, patient), [work.relation for work in works])
+        news = relations_of(batch) if index is self._index else ()
+        xids = [transaction.xid for transaction in batch if transaction.changes and transaction.xid is not None]
+        gathered = await self._insist(lambda patient: self._gather(news, works, xids, patient), [work.relation for work in works])
         if gathered is None:
             self._delivery.announce_gap({a: None for work in works for a in work.audiences}, Reason.INTERNAL_ERROR)
             return
         outlets = await self._delivery.hand_over(gathered, self._catalog.types)
         await self._delivery.pace(outlets)
 
-    async def _gather(self, batch: Sequence[Transaction], works: Sequence[Work], patient: bool) -> list[Gathered]:
-        await self._watch.precede(relations_of(batch))
-        xids = [transaction.xid for transaction in batch if transaction.changes and transaction.xid is not None]
+    async def _gather(
+        self, news: Sequence[Relation], works: Sequence[Work], xids: Sequence[int], patient: bool
+    ) -> list[Gathered]:
+        await self._watch.precede(news)
         return await self._gatherer.gather(works, xids, patient=patient)
 
     async def _insist(self, ask: Callable[[bool], Awaitable[T]], relations: Sequence[Relation]) -> T | None:

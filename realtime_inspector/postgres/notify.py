@@ -108,6 +108,11 @@ class Notifications:
         return self._fault is None
 
     @property
+    def received(self) -> int:
+        """The number of the last commit."""
+        return self._last
+
+    @property
     def acknowledged(self) -> int:
         """Nothing is."""
         return 0

@@ -23,26 +23,31 @@ CLOSE_SECONDS = 0.3
 class State:
     """`epoch`: new whenever changes were lost, so that positions of another one mean nothing. `secret`: 32 bytes, kept for ever.
 
-    `position`: an LSN; everything up to there was handed over and need not come again.
+    `position`: an LSN; everything up to there was handed over and need not come again. `floor`: the commit of the last
+    transaction with changes before it; who has everything up to there can still be told what came after.
     """
 
     epoch: str
     secret: bytes
     position: int
+    floor: int
 
 
 class Fleeting:
     """Stands in for a Bookmark where nothing outlives a connection: every state is a new one."""
+
+    saved_floor = 0
 
     async def load(self) -> None:
         """Nothing is written."""
 
     async def begin(self, _lost: str = "") -> State:
         """A new epoch, whatever came before."""
-        return State(secrets.token_urlsafe(12), secrets.token_bytes(32), 0)
+        return State(secrets.token_urlsafe(12), secrets.token_bytes(32), 0, 0)
 
-    def save(self, position: int) -> None:
-        """Nobody can come back to it."""
+    def save(self, _position: int, floor: int) -> None:
+        """Nobody can come back to it once the connection is lost."""
+        self.saved_floor = floor
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -58,8 +63,7 @@ class Bookmark:
         self._line = line
         self._slot = slot
         self._epoch = ""
-        self._wanted = 0
-        self._saved = 0
+        self._wanted = self._saved = (0, 0)
         self._saving: asyncio.Task[None] | None = None
 
     async def load(self) -> State | None:
@@ -81,9 +85,14 @@ class Bookmark:
             assert state is not None
             return state
 
-    def save(self, position: int) -> None:
+    @property
+    def saved_floor(self) -> int:
+        """The floor that is written down."""
+        return self._saved[1]
+
+    def save(self, position: int, floor: int) -> None:
         """Everything up to there was handed over. Written in the background, about once a second while it moves."""
-        self._wanted = max(self._wanted, position)
+        self._wanted = max(self._wanted, (position, floor))
         if self._saving is None and self._wanted > self._saved:
             self._saving = asyncio.create_task(self._keep_saving(), name="bookmark")
 
@@ -99,12 +108,13 @@ class Bookmark:
             log.warning("position_not_saved", reason=str(error))
 
     async def _load(self, connection: Connection) -> State | None:
-        query = "select epoch, secret, position from realtime_inspector.slots where slot = $1"
+        query = "select epoch, secret, position, floor from realtime_inspector.slots where slot = $1"
         row = await connection.fetchrow(query, self._slot)
         if row is None:
             return None
-        self._epoch, self._wanted, self._saved = row["epoch"], row["position"], row["position"]
-        return State(row["epoch"], row["secret"], row["position"])
+        self._epoch, self._wanted = row["epoch"], (row["position"], row["floor"])
+        self._saved = self._wanted
+        return State(row["epoch"], row["secret"], row["position"], row["floor"])
 
     async def _keep_saving(self) -> None:
         try:
@@ -118,14 +128,14 @@ class Bookmark:
             self._saving = None
 
     async def _save(self) -> None:
-        position = self._wanted
-        if position <= self._saved:
+        wanted = self._wanted
+        if wanted <= self._saved:
             return
         async with self._asking() as connection, connection.transaction():
-            # Not waited for on disk: a crash takes it back by a moment, and then a little is read again and not sent again.
-            await connection.execute("set transaction read write; set local synchronous_commit = off")
-            await connection.execute(sql.load("save_position"), self._slot, self._epoch, position)
-        self._saved = max(self._saved, position)
+            # On disk before Postgres is told to forget that part of the log, or a gap could go unnoticed; on no standby.
+            await connection.execute("set transaction read write; set local synchronous_commit = local")
+            await connection.execute(sql.load("save_position"), self._slot, self._epoch, *wanted)
+        self._saved = max(self._saved, wanted)
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Connection]:

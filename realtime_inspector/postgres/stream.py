@@ -109,7 +109,7 @@ class ReplicationStream:
         except SlotLost:
             self._broken = log.flushed
             raise
-        if self._log is not None and confirmed > start:  # by us it was not; the slot is good for what comes now
+        if self._log is not None and confirmed > max(start, self._last_end):  # the slot is good for what comes now
             raise SlotLost("Another process has read the replication slot; changes in between are lost here", gap="taken_over")
         self._log, self._interval, self._acknowledged = log, interval, max(start, confirmed)
         self._last_end = max(self._last_end, self._acknowledged)
@@ -157,6 +157,11 @@ class ReplicationStream:
     def acknowledged(self) -> int:
         """Everything up to there is done with."""
         return self._acknowledged
+
+    @property
+    def received(self) -> int:
+        """How far the log has come, as Postgres says."""
+        return self._received
 
     @property
     def queued_bytes(self) -> int:

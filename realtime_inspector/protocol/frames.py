@@ -79,9 +79,9 @@ def reply(
     return message(serializer, join_ref, ref, topic, "phx_reply", {"status": status, "response": response})
 
 
-def heartbeat_reply(serializer: Serializer, ref: str | None) -> bytes:
-    """The answer to a heartbeat, whose ref may be null (the Python client's first one)."""
-    return reply(serializer, None, ref, "phoenix", "ok", {})
+def heartbeat_reply(serializer: Serializer, ref: str | None, moment: str | None) -> bytes:
+    """The answer to a heartbeat, whose ref may be null (the Python client's first one). `moment`: how far changes have come."""
+    return reply(serializer, None, ref, "phoenix", "ok", {} if moment is None else {"moment": moment})
 
 
 def closing(serializer: Serializer, topic: str, join_ref: str | None, *, error: str | None = None) -> bytes:
@@ -105,6 +105,16 @@ def system(
     channel = topic.removeprefix("realtime:")
     payload = {"extension": extension, "status": status, "message": text, "channel": channel, **(more or {})}
     return push(serializer, topic, "system", payload, join_ref)
+
+
+def gap(serializer: Serializer, topic: str, reason: str, table: tuple[str, str] | None = None) -> bytes:
+    """That changes were lost, of a table (schema, name) or of any.
+
+    Status ok: the Python client answers an error by joining again, for ever.
+    """
+    schema, name = table or (None, None)
+    told = {"reason": reason, "schema": schema, "table": name, "from": None, "to": None}
+    return system(serializer, topic, "resume", "ok", f"gap: {reason}", more={"gap": told})
 
 
 def fan_out(topic: str, event: str, payload: Payload) -> Mapping[Serializer, bytes]:

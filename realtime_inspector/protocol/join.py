@@ -57,9 +57,9 @@ SELECT_NEEDS_TABLE: Final = Problem(
 class JoinRequest:
     """What a client asks for with a join.
 
-    `presence_key` "": one that the server makes. `verdicts`: tell also why events were not delivered. `token` None: the
-    handshake's. Of `postgres_changes`: `echo` is the JSON to answer for each entry, at its index; `bindings` and `problems` are
-    what was and was not understood, equal ones once.
+    `presence_key` "": one that the server makes. `verdicts`: tell also why events were not delivered. `resume`: what a former
+    join of the channel was given, to be sent what it missed. `token` None: the handshake's. Of `postgres_changes`: `echo` is the
+    JSON to answer for each entry, at its index; `bindings` and `problems` are what was and was not understood, equal ones once.
     """
 
     receives_own: bool
@@ -67,6 +67,7 @@ class JoinRequest:
     presence_key: str
     presence: bool
     verdicts: bool
+    resume: str | None
     token: str | None
     refusal: Problem | None
     echo: tuple[bytes, ...]
@@ -75,7 +76,7 @@ class JoinRequest:
 
     def answered(self) -> "JoinRequest":
         """The same without what only the reply needed."""
-        return replace(self, echo=(), problems=())
+        return replace(self, echo=(), problems=(), resume=None)
 
 
 def parse_join(payload: object) -> JoinRequest:
@@ -91,6 +92,7 @@ def parse_join(payload: object) -> JoinRequest:
         presence_key=_key(presence.get("key")),
         presence=_presence(presence.get("enabled")),
         verdicts=_true(config.get("verdicts")),
+        resume=_resume(config, broadcast),
         token=_token(join),
         refusal=_refusal(config, broadcast),
         echo=tuple(echo),
@@ -124,6 +126,14 @@ def _not_false(value: object) -> bool:
 
 def _lower(value: object) -> str | None:
     return value.strip().lower() if isinstance(value, str) else None
+
+
+def _resume(config: _Settings, broadcast: _Settings) -> str | None:
+    """Official clients send only what they know, but everything within `broadcast`, and that again when they join again."""
+    for text in (config.get("resume"), broadcast.get("resume")):
+        if isinstance(text, str) and text:
+            return text
+    return None
 
 
 def _presence(enabled: object) -> bool:

@@ -4,7 +4,7 @@ Sockets that joined the same topic with the same serializer, identity and subscr
 are checked and frames are built once for all of them. Equality filters are looked up by value, not asked one by one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -55,6 +55,10 @@ class Audience(Generic[Outlet]):
         """The subscriptions that name this relation, or everything."""
         return [s for s in self.key.subscriptions if _names(s, relation.schema, relation.name)]
 
+    def waits_for(self, position: Position) -> bool:
+        """Whether anybody here is to receive the change there, or an earlier one of the same batch."""
+        return bool(self.members) or any(after < position for after in self.joining.values())
+
     def settle(self, position: Position) -> None:
         """Every change from here on is after this one: who waited for less is a full member now."""
         for outlet in [outlet for outlet, after in self.joining.items() if after <= position]:
@@ -64,6 +68,14 @@ class Audience(Generic[Outlet]):
         """Nobody counts as having received anything up to here: what the sockets have cannot be told any more."""
         self.settle(position)
         self.members = dict.fromkeys(self.members, position)
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """What a channel that came back is to receive, and the position after which it has to be told what it missed."""
+
+    key: AudienceKey
+    after: Position
 
 
 @dataclass(slots=True)
@@ -81,26 +93,40 @@ class _Bucket(Generic[Outlet]):
 
 
 class Index(Generic[Outlet]):
-    """All audiences; the one object that both streams touch: joins write it, changes read it."""
+    """All audiences; the one object that both streams touch: joins write it, changes read it.
+
+    Channels that come back wait in `returning` until the pipeline takes them into a round: an index of their own, `behind`, that
+    is served from the recent past until it has caught up.
+    """
 
     def __init__(self) -> None:
         self._audiences: dict[AudienceKey, Audience[Outlet]] = {}
         self._by_outlet: dict[tuple[Outlet, str], Audience[Outlet]] = {}
         self._buckets: dict[tuple[str, str], _Bucket[Outlet]] = {}
         self._successors: dict[tuple[Outlet, str], AudienceKey] = {}
+        self.returning: dict[tuple[Outlet, str], Returning] = {}
+        self.behind: Index[Outlet] | None = None
+        self.on_return: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
-        return len(self._by_outlet)
+        return len(self._by_outlet) + len(self.returning) + (len(self.behind) if self.behind is not None else 0)
 
     def subscribe(
         self, outlet: Outlet, topic: str, serializer: str, identity: Identity, authorized: Authorized, verdicts: bool
     ) -> None:
         """Adds an outlet's channel. One that has the topic already changes over between two batches and misses nothing."""
-        key = AudienceKey(topic, serializer, identity, authorized.subscriptions, verdicts)
+        channel, key = (outlet, topic), AudienceKey(topic, serializer, identity, authorized.subscriptions, verdicts)
         if not authorized.subscriptions:
             self.unsubscribe(outlet, topic)
-        elif (outlet, topic) in self._by_outlet:
-            self._successors[outlet, topic] = key
+        elif channel in self._by_outlet:
+            self._successors[channel] = key
+        elif channel in self.returning:
+            self.returning[channel] = Returning(key, self.returning[channel].after)
+        elif self.behind is not None and channel in self.behind._by_outlet:
+            self.behind._successors[channel] = key
+        elif authorized.returns:
+            self.returning[channel] = Returning(key, authorized.after)
+            self.on_return()
         else:
             self._enter(outlet, key).joining[outlet] = authorized.after
 
@@ -140,6 +166,9 @@ class Index(Generic[Outlet]):
 
     def unsubscribe(self, outlet: Outlet, topic: str) -> None:
         """Removes an outlet's channel; unknown ones are fine."""
+        self.returning.pop((outlet, topic), None)
+        if self.behind is not None:
+            self.behind.unsubscribe(outlet, topic)
         self._successors.pop((outlet, topic), None)
         audience = self._by_outlet.pop((outlet, topic), None)
         if audience is None:
@@ -157,11 +186,61 @@ class Index(Generic[Outlet]):
             return audiences
         return [audience for audience in audiences if any(_names(s, *table) for s in audience.key.subscriptions)]
 
-    def settle(self) -> None:
-        """Another log begins, whose positions have nothing to do with those waited for: everybody is a full member."""
+    def settle(self) -> list[tuple[Outlet, AudienceKey]]:
+        """Another log begins, whose positions have nothing to do with those waited for: everybody is a full member.
+
+        Nobody is behind any more either. Gives those who waited.
+        """
+        self.end_round(BEGINNING)
+        self.begin_round()
+        self.end_round(BEGINNING)
+        waited = [(outlet, audience.key) for audience in self._audiences.values() for outlet in audience.joining]
         for audience in self._audiences.values():
             audience.members = dict.fromkeys([*audience.members, *audience.joining], BEGINNING)
             audience.joining.clear()
+        return waited
+
+    def is_behind(self, outlet: Outlet, topics: Iterable[str]) -> bool:
+        """Whether any of the outlet's channels still has to catch up."""
+        behind = self.behind._by_outlet if self.behind is not None else {}
+        return any((outlet, topic) in self.returning or (outlet, topic) in behind for topic in topics)
+
+    def begin_round(self) -> Position | None:
+        """Takes everybody who returned so far into an index of their own; gives the position of the hindmost, if anybody did."""
+        if not self.returning or self.behind is not None:
+            return None
+        self.behind = Index()
+        for (outlet, _), returning in self.returning.items():
+            self.behind._enter(outlet, returning.key).joining[outlet] = returning.after
+        hindmost = min(returning.after for returning in self.returning.values())
+        self.returning.clear()
+        return hindmost
+
+    def give_up(self, floor: Position, reached: Position, last: Position) -> list[tuple[Outlet, AudienceKey]]:
+        """Who is behind the floor can no longer catch up: they are served with all others after `last`, and given back here.
+
+        `reached`: up to where the round was served.
+        """
+        assert self.behind is not None
+        lost: list[tuple[Outlet, str]] = []
+        for (outlet, topic), audience in self.behind._by_outlet.items():
+            if max(audience.joining.get(outlet, reached), reached) < floor:
+                lost.append((outlet, topic))
+        self.behind.change_over(reached)
+        told = [(outlet, self.behind._by_outlet[outlet, topic].key) for outlet, topic in lost]
+        for outlet, key in told:
+            self.behind.unsubscribe(outlet, key.topic)
+            self._enter(outlet, key).joining[outlet] = last
+        return told
+
+    def end_round(self, position: Position) -> None:
+        """Who was behind has everything up to there, or further if it was further already, and is served with all others."""
+        behind, self.behind = self.behind, None
+        if behind is None:
+            return
+        behind.change_over(position)
+        for (outlet, _), audience in behind._by_outlet.items():
+            self._enter(outlet, audience.key).joining[outlet] = max(audience.joining.get(outlet, position), position)
 
     def names(self, relation: Relation) -> bool:
         """Whether anybody at all asked for this relation."""

@@ -21,8 +21,15 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """The outcome of asking for changes: what was accepted, what was not and why, and the position after which it counts."""
+    """The outcome of asking for changes: what was accepted, what was not and why, and the position after which it counts.
+
+    `resume_token`: what the client can come back with, "" if it cannot. `returns`: it came back, and `after` is where it left.
+    `gap`: it came back with something that says no position of ours, so what it missed is lost.
+    """
 
     subscriptions: tuple[Subscription, ...]
     problems: tuple[Problem, ...] = ()
     after: Position = BEGINNING
+    resume_token: str = ""
+    returns: bool = False
+    gap: bool = False

@@ -42,6 +42,8 @@ class Subscriber:
     received: list[dict[str, Any]] = field(default_factory=list)
     queued_bytes: int = 0
     on_payload: Callable[[dict[str, Any]], None] = lambda _: None
+    token: str = ""
+    unknown: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def send(self, frames: bytes) -> None:
@@ -80,6 +82,16 @@ class Subscriber:
         return [payload["gap"]["reason"] if "gap" in payload else payload["data"]["record"]["id"] for payload in self.received]
 
     @property
+    def resume(self) -> str:
+        """What to come back with: the last position that it knows of."""
+        return ".".join([self.token, *[payload["event_id"] for payload in self.received if "event_id" in payload][-1:]])
+
+    @property
+    def notices(self) -> list[str]:
+        """What the service said of losses and of what was made up for."""
+        return [payload["message"] for payload in self.received if payload.get("extension") == "resume"]
+
+    @property
     def verdicts(self) -> list[dict[str, Any]]:
         return [payload["verdict"] for payload in self.received if "verdict" in payload]
 
@@ -92,14 +104,12 @@ class Service:
     index: Index[Outlet]
     engine: Engine
 
-    async def join(self, identity: Identity, *tables: str, verdicts: bool = False, **binding: Any) -> Subscriber:
-        """A subscriber of these tables; the subscription is live when this returns."""
+    async def join(
+        self, identity: Identity, *tables: str, verdicts: bool = False, resume: str | None = None, **binding: Any
+    ) -> Subscriber:
+        """A subscriber of these tables; the subscription is live when this returns, or comes back with `resume`."""
         subscriber = Subscriber()
-        event, schema = binding.pop("event", "*"), binding.pop("schema", "public")
-        bindings = [Binding(n + 1, event, schema, table, **binding) for n, table in enumerate(tables)]
-        authorized = await self.pipeline.authorize(identity, bindings)
-        assert authorized.problems == ()
-        self.index.subscribe(subscriber, "realtime:room", "2.0.0", identity, authorized, verdicts)
+        await self.rejoin(subscriber, identity, *tables, verdicts=verdicts, resume=resume, **binding)
         return subscriber
 
     async def flowing(self) -> None:
@@ -113,6 +123,23 @@ class Service:
         async with asyncio.timeout(20):
             while words not in str(self.pipeline.status()["fault"]):  # noqa: ASYNC110, nobody tells
                 await asyncio.sleep(0.02)
+
+    async def rejoin(
+        self,
+        subscriber: Subscriber,
+        identity: Identity,
+        *tables: str,
+        verdicts: bool = False,
+        resume: str | None = None,
+        **binding: Any,
+    ) -> None:
+        """The same for a subscriber that there is already, such as after a new token."""
+        event, schema = binding.pop("event", "*"), binding.pop("schema", "public")
+        bindings = [Binding(n + 1, event, schema, table, **binding) for n, table in enumerate(tables)]
+        authorized = await self.pipeline.authorize(identity, bindings, "realtime:room", resume)
+        assert authorized.problems == ()
+        subscriber.token, subscriber.unknown = authorized.resume_token, authorized.gap
+        self.index.subscribe(subscriber, "realtime:room", "2.0.0", identity, authorized, verdicts)
 
     async def settled(self) -> None:
         """Returns when everything committed so far has been handed over: a row written now has come by."""

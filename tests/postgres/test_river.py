@@ -43,16 +43,16 @@ def written(service: Service) -> int:
 
 
 async def test_a_restart_goes_on_from_its_own_position_in_the_same_epoch(start: Start) -> None:
-    first = await start(SCHEMA)
+    first = await start(SCHEMA, resume_seconds=0)
     tweets = await first.join(SERVICE, "tweets")
     first.engine.run("insert into tweets values (1, 'a')")
     await tweets.until(1)
     await first.settled()
     before, reached = state(first.pipeline), first.pipeline.status()["position"]
     await first.pipeline.close()
-    assert written(first) == reached
+    assert written(first) >= reached > 0
     second = await start("")
-    assert state(second.pipeline) == State(before.epoch, before.secret, written(second))
+    assert state(second.pipeline) == replace(before, position=written(second), floor=state(second.pipeline).floor)
     again = await second.join(SERVICE, "tweets")
     second.engine.run("insert into tweets values (2, 'b')")
     assert [change["record"]["id"] for change in await again.until(1)] == [2]
@@ -227,10 +227,11 @@ async def test_a_slot_that_is_dropped_while_changes_flow_costs_one_gap(start: St
     assert tweets.story == [1, "slot_lost", 3]
 
 
-async def test_a_second_service_stands_by_quietly_and_takes_over(start: Start) -> None:
-    first = await start(SCHEMA)
+@pytest.mark.parametrize(("window", "story"), [(120, [1, 2]), (0, ["taken_over", 2])])
+async def test_a_second_service_stands_by_quietly_and_takes_over(start: Start, window: int, story: list[object]) -> None:
+    first = await start(SCHEMA, resume_seconds=window)
     with capture_logs() as logs:
-        second = await start("", attached=False)
+        second = await start("", attached=False, resume_seconds=window)
         await second.faulty("Standing by")
         ((pid,),) = first.engine.run("select active_pid from pg_replication_slots where slot_name = 'test_slot'")
         assert str(pid) in str(second.pipeline.status()["fault"])
@@ -245,14 +246,14 @@ async def test_a_second_service_stands_by_quietly_and_takes_over(start: Start) -
         await second.pipeline.attached()
     first.engine.run("insert into tweets values (2)")
     await there.until(2)
-    assert (here.story, there.story) == ([1], ["taken_over", 2])
+    assert (here.story, there.story) == ([1], story)
     assert state(second.pipeline).epoch == state(first.pipeline).epoch
     assert state(second.pipeline).position > 0
 
 
 async def test_who_lost_the_slot_to_another_service_for_a_while_tells_its_subscribers(start: Start) -> None:
-    first = await start(SCHEMA)
-    second = await start("", attached=False)
+    first = await start(SCHEMA, resume_seconds=0)
+    second = await start("", attached=False, resume_seconds=0)
     await second.faulty("Standing by")
     tweets = await first.join(SERVICE, "tweets")
     first.engine.run("insert into tweets values (1)")
@@ -307,7 +308,7 @@ async def test_crashes_of_postgres_cost_and_repeat_nothing(start: Start, own: Em
 
 
 async def test_what_postgres_forgot_in_a_crash_is_not_read_again_by_the_next_process(start: Start, own: EmbeddedPostgres) -> None:
-    first = await start(SCHEMA, on=prepared(own.url))
+    first = await start(SCHEMA, on=prepared(own.url), resume_seconds=0)
     index: Index[Outlet] = Index()
     tweets = Subscriber()
     authorized = await first.pipeline.authorize(SERVICE, [Binding(1, "*", "public", "tweets")])

@@ -65,7 +65,7 @@ async def test_the_first_start_makes_the_state_and_later_ones_find_it(engine: En
 
 async def test_a_loss_begins_an_epoch_once_whoever_noticed_it(engine: Engine, bookmark: Bookmark) -> None:
     before = await bookmark.begin()
-    bookmark.save(1000)
+    bookmark.save(1000, 900)
     other = another(engine)
     after = await other.begin(before.epoch)
     assert (after.epoch != before.epoch, after.secret, after.position) == (True, before.secret, 0)
@@ -78,14 +78,14 @@ async def test_the_position_is_written_seldom_and_at_the_end(
 ) -> None:
     monkeypatch.setattr(states, "SAVE_SECONDS", 3600)
     await bookmark.begin()
-    bookmark.save(1000)
+    bookmark.save(1000, 900)
     async with asyncio.timeout(10):
         while position(engine) != 1000:  # noqa: ASYNC110, nobody tells
             await asyncio.sleep(0.01)
     written = engine.run(f"select xmin::text from {TABLE}")
     for moved in range(1001, 2001):
-        bookmark.save(moved)
-    bookmark.save(7)
+        bookmark.save(moved, 900)
+    bookmark.save(7, 900)
     await asyncio.sleep(0.1)
     assert engine.run(f"select xmin::text from {TABLE}") == written
     await bookmark.close()
@@ -96,7 +96,7 @@ async def test_who_lives_in_an_epoch_that_is_over_writes_nothing(engine: Engine,
     state = await bookmark.begin()
     other = another(engine)
     await other.begin(state.epoch)
-    bookmark.save(1000)
+    bookmark.save(1000, 900)
     await bookmark.close()
     await other.close()
     assert position(engine) == 0
@@ -105,7 +105,7 @@ async def test_who_lives_in_an_epoch_that_is_over_writes_nothing(engine: Engine,
 async def test_what_was_written_is_saved_when_the_database_is_back(engine: Engine, bookmark: Bookmark) -> None:
     await bookmark.begin()
     engine.run(f"alter table {TABLE} rename to hidden")
-    bookmark.save(1000)
+    bookmark.save(1000, 900)
     await asyncio.sleep(0.1)
     engine.run("alter table realtime_inspector.hidden rename to slots")
     engine.run("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'realtime_inspector keeper'")

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from realtime_inspector.channel.effects import (
     Authorize,
+    Beat,
     Effect,
     Leave,
     Open,
@@ -183,6 +184,9 @@ class Sockets(RuleBasedStateMachine):
                 [message] = self.sent([effect])
                 assert message["topic"] in about
                 self.account_reply(message)
+                continue
+            if isinstance(effect, Beat):
+                assert "phoenix" in about
                 continue
             topic = effect.ticket.topic if isinstance(effect, Verify | Authorize) else effect.topic  # type: ignore[union-attr]
             assert topic in about

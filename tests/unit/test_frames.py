@@ -87,8 +87,14 @@ def test_a_push_has_a_ref_that_is_null() -> None:
 @pytest.mark.parametrize("ref", [None, "10"])
 def test_a_heartbeat_is_answered_with_its_ref(ref: str | None) -> None:
     payload = {"status": "ok", "response": {}}
-    assert text(frames.heartbeat_reply(V1, ref)) == {"topic": "phoenix", "event": "phx_reply", "payload": payload, "ref": ref}
-    assert text(frames.heartbeat_reply(V2, ref)) == [None, ref, "phoenix", "phx_reply", payload]
+    reply = {"topic": "phoenix", "event": "phx_reply", "payload": payload, "ref": ref}
+    assert text(frames.heartbeat_reply(V1, ref, None)) == reply
+    assert text(frames.heartbeat_reply(V2, ref, None)) == [None, ref, "phoenix", "phx_reply", payload]
+
+
+def test_a_heartbeat_may_tell_how_far_changes_have_come() -> None:
+    payload = {"status": "ok", "response": {"moment": "now"}}
+    assert text(frames.heartbeat_reply(V2, "1", "now")) == [None, "1", "phoenix", "phx_reply", payload]
 
 
 def test_the_end_carries_the_joins_ref() -> None:

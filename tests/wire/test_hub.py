@@ -44,7 +44,7 @@ class World:
         self.asked: list[tuple[Identity, tuple[Binding, ...]]] = []
         self.answer: asyncio.Future[Authorized] = asyncio.get_running_loop().create_future()
 
-    async def authorize(self, identity: Identity, bindings: tuple[Binding, ...]) -> Authorized:
+    async def authorize(self, identity: Identity, bindings: tuple[Binding, ...], _topic: str, _resume: str | None) -> Authorized:
         self.asked.append((identity, bindings))
         return await asyncio.shield(self.answer)
 
@@ -83,6 +83,7 @@ async def parts(world: World | None = None, *, relayed: bool = False, **given: A
         broker=broker,
         verifier=keys,
         authorize=(world or World()).authorize,
+        moment=str,
         limits=Limits(channels=settings.channels_per_socket),
         metrics=metrics,
     )
@@ -129,6 +130,7 @@ def test_every_effect_has_its_method() -> None:
             broker=LocalBroker(),
             verifier=Keys(Settings(jwt_secret=SECRET)),
             authorize=World().authorize,
+            moment=str,
             limits=Limits(),
             metrics=Metrics(),
         )

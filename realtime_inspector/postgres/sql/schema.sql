@@ -7,6 +7,7 @@ create table if not exists realtime_inspector.slots (
   epoch text not null check (epoch <> ''),
   secret bytea not null check (octet_length(secret) = 32),
   position bigint not null check (position >= 0),
+  floor bigint not null check (floor >= 0),
   updated_at timestamptz not null default clock_timestamp()
 );
 comment on table realtime_inspector.slots is

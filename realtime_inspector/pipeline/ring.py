@@ -1,0 +1,118 @@
+"""The recent past of the log, for subscribers who come back: which rows changed, but not what they contained.
+
+Rows are selected again under whoever returns, so only their keys are kept, and the old rows that REPLICA IDENTITY FULL puts into
+the log, because policies are asked about those.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Final
+
+import msgspec
+
+from realtime_inspector.model import AFTER, BEGINNING, UNCHANGED, Change, Position, Relation, ReplicaIdentity, Row, Transaction
+from realtime_inspector.postgres.steps import SCHEMA
+from realtime_inspector.replication.membership import Absence
+
+OVERHEAD: Final = 320
+"""Bytes that a change takes beside its values: two structs, their tuples, its share of the piece."""
+PER_VALUE: Final = 57
+"""Bytes of a text beside its characters, and its place in the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A transaction or a piece of one. `last`: the position up to which it was handed over; `at`: when that was."""
+
+    transaction: Transaction
+    last: Position
+    size: int
+    at: float
+
+
+class Ring:
+    """Bounded by bytes and by age; what falls out is released, so that Postgres need not keep its log for us."""
+
+    def __init__(self, limit_bytes: int, seconds: float) -> None:
+        self._limit = limit_bytes
+        self._seconds = seconds
+        self.begin(BEGINNING, 0)
+
+    def begin(self, position: Position, end_lsn: int) -> None:
+        """Forgets everything: the log is followed from here on. `end_lsn`: what of it is released."""
+        self._pieces: dict[int, _Piece] = {}
+        self._first = self._next = 0
+        self._bytes = 0
+        self.absences: list[tuple[Position, Absence]] = []
+        """What the publication left out, and after which position: whoever returns to before has missed it."""
+        self._handed_over = end_lsn
+        self.floor = self.last = position
+        self.released = end_lsn
+
+    def append(self, transaction: Transaction, now: float) -> None:
+        """What was just handed over. `now`: seconds of a clock that never goes back."""
+        complete = transaction.end_lsn is not None
+        if any(change.relation.schema != SCHEMA for change in transaction.changes):  # nobody returns to our own tables
+            end = AFTER if complete else transaction.changes[-1].position.index
+            self.last = Position(transaction.commit_lsn, end)
+            pointers = tuple([_pointer(change) for change in transaction.changes])
+            size = sum(map(_size, pointers))
+            self._pieces[self._next] = _Piece(replace(transaction, changes=pointers), self.last, size, now)
+            self._next += 1
+            self._bytes += size
+        elif self.last.commit_lsn == transaction.commit_lsn:  # the end of a transaction whose changes came in pieces
+            self.last = Position(transaction.commit_lsn, AFTER)
+        if transaction.end_lsn is not None:
+            self._handed_over = transaction.end_lsn
+        self.trim(now)
+
+    def trim(self, now: float) -> None:
+        """Lets go of what is too old or too much."""
+        while self._pieces and (self._bytes > self._limit or self._pieces[self._first].at + self._seconds <= now):
+            piece = self._pieces.pop(self._first)
+            self._first += 1
+            self._bytes -= piece.size
+            self.floor = piece.last
+            self.released = piece.transaction.end_lsn or self.released
+        if not self._pieces:
+            self.floor, self.released = self.last, self._handed_over
+        if self.absences:
+            self.absences = [known for known in self.absences if known[0] >= self.floor]
+
+    def reaches(self, position: Position) -> bool:
+        """Whether everything that came after the position is still here."""
+        return position >= self.floor
+
+    def following(self, position: Position, changes: int) -> tuple[list[Transaction], Position]:
+        """The next pieces with anything after the position, until there are so many changes, and the position up to which
+        whoever is given them has everything.
+        """
+        numbers = range(self._first, self._next)
+        start = bisect_right(numbers, position, key=lambda number: self._pieces[number].last)
+        found: list[Transaction] = []
+        for number in numbers[start:]:
+            piece = self._pieces[number]
+            found.append(piece.transaction)
+            changes -= len(piece.transaction.changes)
+            if changes <= 0 and number + 1 < self._next:
+                return found, piece.last
+        return found, self.last
+
+
+def _pointer(change: Change) -> Change:
+    """The change without what the row contains, as far as the row can be found without it."""
+    relation = change.relation
+    if relation.replica_identity not in (ReplicaIdentity.DEFAULT, ReplicaIdentity.INDEX) or change.new is None:
+        return change
+    return msgspec.structs.replace(change, new=_key_only(relation, change.new))
+
+
+def _key_only(relation: Relation, row: Row) -> Row:
+    if not any(column.is_key for column in relation.columns):
+        return row
+    return tuple([value if column.is_key else UNCHANGED for column, value in zip(relation.columns, row, strict=True)])
+
+
+def _size(change: Change) -> int:
+    return OVERHEAD + sum(PER_VALUE + len(value) for value in chain(change.new or (), change.old or ()) if isinstance(value, str))
