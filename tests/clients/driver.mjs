@@ -2,6 +2,7 @@
 // node driver.mjs PACKAGE   (a folder of node_modules; the words are explained in tests/wire/clients/driver.py)
 import { createInterface } from "node:readline";
 import WebSocket from "ws";
+import { resuming } from "../../clients/resuming.mjs";
 
 const { RealtimeClient, createClient } = await import(process.argv[2]);
 const clients = new Map();
@@ -17,15 +18,16 @@ const say = (message) => process.stdout.write(`${JSON.stringify(message, plain)}
 const bytes = ({ $bytes: hex }) => Uint8Array.from(Buffer.from(hex, "hex")).buffer;
 
 const commands = {
-  open({ client, url, key, token }) {
+  open({ client, url, key, token, resumes }) {
+    const transport = resumes ? resuming(WebSocket) : WebSocket;
     accounts.set(client, token);
     if (createClient) {
       // With accounts of somebody else, supabase-js asks the application for the token: each time that it may be new.
       const accessToken = async () => accounts.get(client) ?? key;
-      clients.set(client, createClient(url, key, { accessToken, realtime: { transport: WebSocket } }).realtime);
+      clients.set(client, createClient(url, key, { accessToken, realtime: { transport } }).realtime);
     } else {
       const endpoint = `${url.replace("http", "ws")}/socket`;
-      clients.set(client, new RealtimeClient(endpoint, { transport: WebSocket, params: { apikey: key } }));
+      clients.set(client, new RealtimeClient(endpoint, { transport, params: { apikey: key } }));
       return token && clients.get(client).setAuth(token);
     }
   },

@@ -7,9 +7,12 @@ import asyncio
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "clients"))
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimePostgresChangesListenEvent
+from resuming import ResumingClient
 
 DEFAULTS = {"broadcast": {"ack": False, "self": False}, "presence": {"key": "", "enabled": False}, "private": False}
 clients: dict[str, AsyncRealtimeClient] = {}
@@ -30,8 +33,9 @@ class Complaints(logging.Handler):
             say({"complaint": record.getMessage()})
 
 
-async def open_client(client: str, url: str, key: str, token: str | None) -> None:
-    clients[client] = AsyncRealtimeClient(f"{url}/socket", key, max_retries=2, initial_backoff=0.1)
+async def open_client(client: str, url: str, key: str, token: str | None, resumes: bool) -> None:
+    kind = ResumingClient if resumes else AsyncRealtimeClient
+    clients[client] = kind(f"{url}/socket", key, max_retries=2, initial_backoff=0.1)
     if token:
         await clients[client].set_auth(token)
 

@@ -43,7 +43,7 @@ def connect(demo: Demo, drivers: Drivers) -> Iterator[Connect]:
     """Opens sockets of people: connect(driver, person); all are closed at the end, and no frame may have been thrown away."""
     opened: list[Client] = []
 
-    def open_socket(driver: Driver, person: Person | None = None, **more: str) -> Client:
+    def open_socket(driver: Driver, person: Person | None = None, **more: Any) -> Client:
         token = None if person is None or person.token == demo.anon_key else person.token
         opened.append(driver.open(more.pop("url", demo.url), more.pop("key", demo.anon_key), token, **more))
         return opened[-1]

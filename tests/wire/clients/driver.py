@@ -64,10 +64,13 @@ class Driver:
     def carries_bytes(self) -> bool:
         return self.kind not in FIRST_SERIALIZER
 
-    def open(self, url: str, key: str, token: str | None = None) -> "Client":
-        """A client that connects at its first join. `key`: the apikey; `token`: the user's, None for the apikey's own."""
+    def open(self, url: str, key: str, token: str | None = None, *, resumes: bool = False) -> "Client":
+        """A client that connects at its first join. `key`: the apikey; `token`: the user's, None for the apikey's own.
+
+        `resumes`: with our wrapper.
+        """
         client = Client(self, f"client-{next(self._numbers)}")
-        self.tell("open", client=client.name, url=url, key=key, token=token)
+        self.tell("open", client=client.name, url=url, key=key, token=token, resumes=resumes)
         return client
 
     def tell(self, command: str, **words: object) -> Any:
