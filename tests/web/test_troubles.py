@@ -56,8 +56,11 @@ def test_a_lost_connection_leaves_a_gap_row_and_heals(page: Page, demo: Demo, da
     inspector.open()
     inspector.watch("alice")
     links[-1].close(code=1012, reason="restart")
-    expect(inspector.row("Connection of alice lost for", "What happened meanwhile is not here.")).to_have_count(1)
+    database.execute("insert into tweets (user_id, content) values (%s, 'missed')", [demo.user("alice")])
+    expect(inspector.row("Connection of alice lost for", "Missed changes follow; missed broadcasts do not.")).to_have_count(1)
     expect(inspector.row("system", "Subscribed")).to_have_count(2)
+    expect(inspector.row("INSERT", "missed", "allowed")).to_have_count(1)
+    expect(inspector.row("system", "resumed")).to_have_count(1)
     database.execute("insert into tweets (user_id, content) values (%s, 'healed')", [demo.user("alice")])
     expect(inspector.row("INSERT", "healed", "allowed")).to_have_count(1)
 

@@ -7,7 +7,7 @@ import { channels, dropChannel, keepChannel } from "./channels.js";
 import { now } from "./clock.js";
 import { accept } from "./feed.js";
 import { compared, viewed } from "./lens.js";
-import { addDivider, beginOutage, endOutage } from "./outages.js";
+import { addDivider, beginOutage, endOutage, resumeOutage } from "./outages.js";
 import { applyPresence, forgetPresence } from "./presence.js";
 import { rememberRecent } from "./recents.js";
 import { blame, loadConfig, token } from "./session.js";
@@ -127,7 +127,9 @@ function toldOf(id, name, state, why) {
   if (!known) return;
   const { [name]: _, ...others } = known.channels;
   update(id, { channels: state === "left" ? others : { ...known.channels, [name]: { state, why } } });
-  if (state === "joined" && links.get(id)?.socket.isOpen) endOutage(id);
+  const link = links.get(id);
+  if (state === "joining" && link?.channels.get(name)?.resume) resumeOutage(id);
+  if (state === "joined" && link?.socket.isOpen) endOutage(id);
 }
 
 // --- hearing ---------------------------------------------------------------------------------------------------------
@@ -151,11 +153,18 @@ function heard(id, news) {
 function received(id, frame) {
   accept(frame, id);
   applyPresence(frame, id, Date.now());
+  if (frame.topic === "phoenix") reachMoment(id, frame.payload.response?.moment);
   const channel = [...(links.get(id)?.channels.values() ?? [])].find((one) => one.topic === frame.topic);
   if (!channel?.owns(frame)) return;
+  channel.reach(frame.payload.event_id ?? frame.payload.verdict?.event_id);
   if (frame.event === "system" && frame.payload.status === "error") channel.complaint = String(frame.payload.message ?? "");
   if (frame.event === "phx_close" && !channel.gone) channel.refuse(channel.complaint || "The server closed the channel");
   if (frame.event === "phx_error") channel.refuse("The channel failed on the server");
+}
+
+/** The reply to a heartbeat says how far the changes are that were sent: nothing lately is something, too. */
+function reachMoment(id, moment) {
+  for (const channel of links.get(id)?.channels.values() ?? []) if (channel.isJoined) channel.reach(moment);
 }
 
 // --- channels --------------------------------------------------------------------------------------------------------
@@ -169,9 +178,8 @@ export function joinEverywhere(/** @type {import("../wire/channel.js").ChannelPl
     if (!channel) {
       addChannel(id, plan);
     } else {
-      channel.plan = plan;
       forgetPresence(id, channel.topic);
-      channel.join();
+      channel.change(plan);
     }
   }
   const who = live().map((one) => one.id);

@@ -4,7 +4,8 @@ import { clockTime, duration, listed } from "../format.js";
 
 const TOGETHER_MS = 3000;
 
-/** @typedef {{ message: import("./message.js").Message, since: number, down: Set<string>, names: Map<string, string> }} Outage */
+/** @typedef {{ message: import("./message.js").Message, since: number, down: Set<string>, names: Map<string, string>,
+ *   resumed: boolean }} Outage  `resumed`: the changes that were missed were asked for again */
 /** @type {Set<Outage>} */
 const open = new Set();
 
@@ -14,13 +15,19 @@ export function beginOutage(who, name) {
   const since = Date.now();
   const shared = [...open].find((outage) => since - outage.since < TOGETHER_MS && outage.down.size === outage.names.size);
   if (!shared) {
-    const outage = { message: addGap(lostText(since), [who]), since, down: new Set([who]), names: new Map([[who, name]]) };
+    const outage = { message: addGap(lostText(since), [who]), since, down: new Set([who]), names: new Map([[who, name]]), resumed: false };
     open.add(outage);
     return;
   }
   shared.down.add(who);
   shared.names.set(who, name);
   changeGap(shared.message, (message) => message.receipts.push({ ...message.receipts[0], who }));
+}
+
+/** An identity asks for the changes that it missed. */
+export function resumeOutage(who) {
+  const outage = outageOf(who);
+  if (outage) outage.resumed = true;
 }
 
 /** An identity is connected and joined again, or no longer wanted. */
@@ -32,7 +39,8 @@ export function endOutage(who) {
   open.delete(outage);
   changeGap(outage.message, (message) => {
     const names = listed([...outage.names.values()]);
-    message.text = `Connection of ${names} lost for ${duration(Date.now() - outage.since)}. What happened meanwhile is not here.`;
+    const rest = outage.resumed ? "Missed changes follow; missed broadcasts do not." : "What happened meanwhile is not here.";
+    message.text = `Connection of ${names} lost for ${duration(Date.now() - outage.since)}. ${rest}`;
     message.healed = true;
   });
 }

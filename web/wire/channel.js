@@ -10,8 +10,8 @@ const REJOIN_MS = [2000, 5000, 15_000, 60_000];
  * @typedef {"joining" | "joined" | "refused" | "left"} ChannelState
  */
 
-/** The join payload for a plan; `verdicts` asks the server to say why a change was not delivered. */
-export function joinPayload(/** @type {ChannelPlan} */ plan, token) {
+/** The join payload for a plan. `verdicts` asks the server to say why a change was not delivered, `resume` to send what was missed. */
+export function joinPayload(/** @type {ChannelPlan} */ plan, token, resume = "") {
   return {
     config: {
       broadcast: { ack: plan.ack, self: plan.self },
@@ -19,6 +19,7 @@ export function joinPayload(/** @type {ChannelPlan} */ plan, token) {
       postgres_changes: plan.changes.map(wireSubscription),
       private: false,
       verdicts: true,
+      ...(resume && { resume }),
     },
     access_token: token,
   };
@@ -52,6 +53,9 @@ export class Channel {
     this.gone = false;
     /** The last complaint of the server about this channel: the reason if it closes it. */
     this.complaint = "";
+    /** What the last join was given to come back with, and what was received since. */
+    this.past = { token: "", reached: "" };
+    this.isJoined = false;
   }
 
   /** Joins, or joins anew with a changed plan; a refusal is told and tried again with growing pauses. */
@@ -60,10 +64,13 @@ export class Channel {
     this.told("joining", "");
     this.joinRef = String(this.socket.refs + 1);
     const mine = this.joinRef;
-    const reply = await this.socket.push(null, this.topic, "phx_join", joinPayload(this.plan, this.token()));
+    this.isJoined = false;
+    const reply = await this.socket.push(null, this.topic, "phx_join", joinPayload(this.plan, this.token(), this.resume));
     if (this.gone || mine !== this.joinRef) return;
     if (reply.status === "ok") {
       this.failures = 0;
+      this.isJoined = true;
+      this.past = { token: reply.response?.resume ?? "", reached: "" };
       this.told("joined", "");
     } else if (reply.status !== "offline") {
       this.refuse(reply.status === "timeout" ? "No answer within 10 s" : refusal(reply.response));
@@ -76,6 +83,23 @@ export class Channel {
     const pause = REJOIN_MS[Math.min(this.failures, REJOIN_MS.length - 1)];
     this.failures += 1;
     this.timer = window.setTimeout(() => this.join(), pause);
+  }
+
+  /** What to join with to be sent the changes that were missed; "" for those from now on. */
+  get resume() {
+    return [this.past.token, this.past.reached].filter(Boolean).join(".");
+  }
+
+  /** Everything up to this event, or this moment, has been received. */
+  reach(position) {
+    if (position && this.past.token) this.past.reached = position;
+  }
+
+  /** Joins anew with another plan; what came before is not asked for again. */
+  change(/** @type {ChannelPlan} */ plan) {
+    this.plan = plan;
+    this.past = { token: "", reached: "" };
+    return this.join();
   }
 
   leave() {
