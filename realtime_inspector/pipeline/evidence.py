@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
@@ -48,6 +49,16 @@ class Work:
     def identities(self) -> list[Identity]:
         """Whose rights must be known, none of them twice."""
         return list(dict.fromkeys(audience.key.identity for audience in self.audiences))
+
+    def halves(self) -> list["Work"]:
+        """The same in two, between transactions; nothing where there is but one."""
+        commits = [change.position.commit_lsn for change in self.changes]
+        cuts = [place for place, (before, after) in enumerate(pairwise(commits), 1) if before != after]
+        if not cuts:
+            return []
+        cut = cuts[len(cuts) // 2]
+        parts = (slice(cut), slice(cut, None))
+        return [replace(self, changes=self.changes[part], committed_at=self.committed_at[part]) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +138,17 @@ class Gatherer:
             except RelationMoved:
                 self._catalog.forget()
         # One relation cannot be read as it is described: the others must not suffer for it.
-        return [await self._gather_alone(work, xids, patient=patient) for work in works]
+        return [gathered for work in works for gathered in await self._gather_alone(work, xids, patient=patient)]
 
-    async def _gather_alone(self, work: Work, xids: Sequence[int], *, patient: bool) -> Gathered:
-        """The evidence for one relation; no row of it, if its rows cannot be found by the keys that the log has."""
+    async def _gather_alone(self, work: Work, xids: Sequence[int], *, patient: bool) -> list[Gathered]:
+        """The evidence for one relation; no row for a transaction whose keys are none of the relation's any more."""
         for trusting in (True, False):
             with suppress(RelationMoved):
-                (gathered,) = await self._gather([work], xids, patient=patient, trusting=trusting)
-                return gathered
+                return await self._gather([work], xids, patient=patient, trusting=trusting)
             self._catalog.forget()
+            halves = work.halves()
+            if halves:
+                return [each for half in halves for each in await self._gather_alone(half, xids, patient=patient)]
         raise DatabaseUnavailable(f"{work.relation.schema}.{work.relation.name} keeps changing")
 
     async def _gather(

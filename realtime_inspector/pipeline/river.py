@@ -75,7 +75,12 @@ class Pipeline:
             privileged=frozenset(settings.privileged_roles),
             deletes=settings.deletes,
         )
-        self._authorizer = Authorizer(settings.evaluator_url, publication=settings.publication, statement_timeout_ms=timeout)
+        self._authorizer = Authorizer(
+            settings.evaluator_url,
+            publication=settings.publication,
+            statement_timeout_ms=timeout,
+            announced=settings.source == "notify",
+        )
         self._delivery = Delivery(settings.record_bytes)
         self.state: State | None = None
         """Read before the stream is attached; another one after changes were lost."""
@@ -239,7 +244,7 @@ class Pipeline:
         floor = state.floor or self._stream.acknowledged
         self._ring.begin(Position(floor, AFTER), self._stream.acknowledged)
         self._bookmark.save(self._stream.acknowledged, floor)
-        if not told:
+        if not told and not self._stream.begins_with:
             return
         waited = self._index.settle()
         if self._gap:

@@ -15,6 +15,7 @@ from realtime_inspector.postgres.sql import quote_identifier, quote_literal
 
 # Triggers fire in the order of their names (https://www.postgresql.org/docs/current/trigger-definition.html): these before
 # RI_ConstraintTrigger_…, so that a row is announced before the rows that its foreign keys cascade to.
+REMEDY: Final = "Run `realtime-inspector init --source notify` again: it gives published tables with a key their triggers."
 ROW_TRIGGER: Final = "00_realtime_inspector_row"
 TABLE_TRIGGER: Final = "00_realtime_inspector_table"
 
@@ -81,9 +82,9 @@ class Announced:
         return known[1]
 
 
-async def read_silence(connection: Connection, publication: str) -> Silence:
-    """What no notification tells."""
-    row = await connection.fetchrow(sql.load("unannounced"), publication, ROW_TRIGGER, TABLE_TRIGGER)
+async def read_silence(connection: Connection, publication: str, table: int | None = None) -> Silence:
+    """What no notification tells, of any table or of this one."""
+    row = await connection.fetchrow(sql.load("unannounced"), publication, ROW_TRIGGER, TABLE_TRIGGER, table)
     assert row is not None
     return Silence(frozenset(row["silent"]), row["queue_usage"])
 

@@ -8,6 +8,7 @@ import asyncpg
 from realtime_inspector.errors import DatabaseUnavailable, TableNotServed
 from realtime_inspector.model import BEFORE, Binding, Identity, Position, Problem
 from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.announced import REMEDY, read_silence
 from realtime_inspector.postgres.connect import Connection, connect
 from realtime_inspector.postgres.matcher import satisfied
 from realtime_inspector.postgres.shapes import read_shapes
@@ -25,11 +26,15 @@ class Refused(InvalidFilter):
 
 
 class Authorizer:
-    """One connection of the evaluator login: it can read the catalogue and cast texts, and nothing else."""
+    """One connection of the evaluator login: it can read the catalogue and cast texts, and nothing else.
 
-    def __init__(self, url: str, *, publication: str, statement_timeout_ms: int) -> None:
+    `announced`: a table is served only when triggers announce its changes.
+    """
+
+    def __init__(self, url: str, *, publication: str, statement_timeout_ms: int, announced: bool = False) -> None:
         self._url = url
         self._publication = publication
+        self._announced = announced
         self._timeout = statement_timeout_ms
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
@@ -97,6 +102,8 @@ class Authorizer:
             raise TableNotServed(f"{binding.schema}.{binding.table}: {shape.refusal}", hint=hint)
         if shape is None or not row["published"]:
             raise _not_served(binding)
+        if self._announced and (await read_silence(connection, self._publication, shape.oid)).tables:
+            raise TableNotServed(f"{binding.schema}.{binding.table}: no trigger announces its changes", hint=REMEDY)
         return shape, await _readable(connection, identity.role, shape)
 
     async def _connected(self) -> Connection:

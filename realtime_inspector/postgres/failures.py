@@ -7,6 +7,8 @@ import asyncpg
 
 from realtime_inspector.errors import DatabaseUnavailable, InvalidInput, RealtimeError, SetupError
 
+POOLERS = ("unsupported startup parameter", 'prepared statement "__asyncpg_')
+"""What PgBouncer says, and what Postgres says to a session that it was not prepared in."""
 DIRECT = "Let RTI_READER_URL name the server itself, or a pooler in session mode."
 
 
@@ -26,6 +28,6 @@ def told() -> Iterator[None]:
 def unreachable(what: str, said: str) -> RealtimeError:
     """Why something failed that needs a connection. `said`: by Postgres, or by a pooler in front of it."""
     said = " ".join(said.split())
-    if "unsupported startup parameter" in said:  # PgBouncer's words
+    if any(words in said for words in POOLERS):
         return SetupError(f"{what}: it leads to a connection pooler, which answers {said}", hint=DIRECT)
     return DatabaseUnavailable(f"{what}: {said}")

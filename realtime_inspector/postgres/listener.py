@@ -17,8 +17,8 @@ class Listener:
     def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
-        self._payloads: list[str] = []
-        connection.add_notify_handler(lambda notify: self._payloads.append(notify.payload))
+        self._heard: list[tuple[int, str]] = []
+        connection.add_notify_handler(lambda notify: self._heard.append((notify.pid, notify.payload)))
 
     @classmethod
     async def open(cls, url: str) -> "Listener":
@@ -48,12 +48,12 @@ class Listener:
         """Tells everybody who listens, this session too."""
         await self._connection.execute("select pg_catalog.pg_notify(%s, %s)", [CHANNEL, payload])
 
-    async def heard(self) -> list[str]:
-        """What has arrived, in order; waits for the first. Raises psycopg.OperationalError when the connection is gone."""
+    async def heard(self) -> list[tuple[int, str]]:
+        """What has arrived: process and payload. Waits for the first; raises OperationalError when the connection ends."""
         while not self._read():
             await self._readable()
-        payloads, self._payloads = self._payloads, []
-        return payloads
+        heard, self._heard = self._heard, []
+        return heard
 
     def close(self) -> None:
         """Ends the connection at once."""
@@ -62,13 +62,13 @@ class Listener:
     def _read(self) -> bool:
         """Whether anything is there."""
         fruitless = 0
-        while len(self._payloads) < FAIR and fruitless <= self._pgconn.ssl_in_use:  # as much again may wait inside of OpenSSL
+        while len(self._heard) < FAIR and fruitless <= self._pgconn.ssl_in_use:  # as much again may wait inside of OpenSSL
             self._pgconn.consume_input()
-            before = len(self._payloads)
+            before = len(self._heard)
             while (notify := self._pgconn.notifies()) is not None:
-                self._payloads.append(notify.extra.decode("utf-8", "replace"))
-            fruitless = 0 if len(self._payloads) > before else fruitless + 1
-        return bool(self._payloads)
+                self._heard.append((notify.be_pid, notify.extra.decode("utf-8", "replace")))
+            fruitless = 0 if len(self._heard) > before else fruitless + 1
+        return bool(self._heard)
 
     async def _readable(self) -> None:
         loop, socket = asyncio.get_running_loop(), self._pgconn.socket

@@ -14,7 +14,7 @@ import structlog
 
 from realtime_inspector.errors import SetupError, SlotLost, SourceError, StreamEnded
 from realtime_inspector.model import AFTER, Change, Loss, Position, Relation, Transaction
-from realtime_inspector.postgres.announced import Announced
+from realtime_inspector.postgres.announced import REMEDY, Announced
 from realtime_inspector.postgres.failures import DIRECT, unreachable
 from realtime_inspector.postgres.listener import Listener
 from realtime_inspector.replication.notified import Told, decode, understood
@@ -27,7 +27,6 @@ WATCH_SECONDS: Final = 5.0
 OVERHEAD: Final = 1_024
 """Bytes that a notification counts for beside its own, as long as it waits here."""
 FAULTS: Final = (psycopg.Error, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-REMEDY: Final = "Run `realtime-inspector init --source notify` again: it gives every published table its triggers."
 
 
 class Notifications:
@@ -117,6 +116,11 @@ class Notifications:
         """Nothing is."""
         return 0
 
+    @property
+    def queued_bytes(self) -> int:
+        """How much waits here for `next`."""
+        return self._queued
+
     async def close(self) -> None:
         """Listens no more. Who waits in `next` gets StreamEnded."""
         self._fault = StreamEnded("The listening connection was closed")
@@ -150,7 +154,7 @@ class Notifications:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 while missing:  # what else arrives was committed before this attachment is done
-                    missing.difference_update(await listener.heard())
+                    missing.difference_update(payload for _, payload in await listener.heard())
         except TimeoutError:
             raise SetupError(
                 "Notifications do not arrive: the connection leads through a pooler in transaction mode, which takes LISTEN "
@@ -162,19 +166,19 @@ class Notifications:
         try:
             while True:
                 await self._room.wait()
-                payloads = await listener.heard()
-                told = [each for each in map(decode, payloads) if each is not None]
-                relations = await self._announced.relations({each.table for each in told}) if told else {}
-                self._enqueue(told, relations, sum(map(len, payloads)))
+                heard = [(pid, told, len(payload)) for pid, payload in await listener.heard() if (told := decode(payload))]
+                if heard:
+                    self._enqueue(heard, await self._announced.relations({told.table for _, told, _ in heard}))
         except Exception as error:  # whatever it is: nobody would listen any more, and nobody would know
             self._fail(StreamEnded(f"The listening connection broke: {' '.join(str(error).split())}"))
         finally:
             listener.close()  # at once: who is connected and does not read keeps Postgres' queue from being emptied
 
-    def _enqueue(self, told: Sequence[Told], relations: dict[int, Relation], size: int) -> None:
-        for _, group in groupby(told, key=lambda each: each.xid):
-            together = list(group)
-            self._put(*understood(together, relations, self._last + 1), size * len(together) // len(told))
+    def _enqueue(self, heard: Sequence[tuple[int, Told, int]], relations: dict[int, Relation]) -> None:
+        """By process as well: nobody can put something into somebody else's transaction."""
+        for _, group in groupby(heard, key=lambda each: (each[0], each[1].xid)):
+            _, told, sizes = zip(*group, strict=True)
+            self._put(*understood(told, relations, self._last + 1), sum(sizes))
 
     def _put(self, changes: tuple[Change, ...], lost: tuple[Loss, ...], size: int) -> None:
         """The time of a commit is not told: it is that of its arrival."""

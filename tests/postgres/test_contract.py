@@ -216,6 +216,22 @@ async def test_rows_are_found_by_keys_of_every_spelling(engine: Engine, begin: S
     assert deleted["old_record"] == {name: value for name, value in updated["record"].items() if name != "seen"}
 
 
+async def test_rows_of_partitions_are_rows_of_their_root(engine: Engine, begin: Start) -> None:
+    service = await begin("""
+        create table parted (id int primary key, name text) partition by range (id);
+        create table low partition of parted for values from (0) to (100);
+        create table high (name text, id int primary key);
+        alter table parted attach partition high for values from (100) to (200);
+        grant select on parted to service_role;
+        create publication supabase_realtime for table parted with (publish_via_partition_root = true);""")
+    boss = await service.join(SERVICE, "parted")
+    engine.run("insert into low values (1, 'a')")
+    await boss.until(1)
+    engine.run("insert into parted values (101, 'b'); update parted set id = 102 where id = 1")
+    await boss.until(4)
+    assert told(boss) == [("parted", "INSERT", 1), ("parted", "INSERT", 101), ("parted", "DELETE", 1), ("parted", "INSERT", 102)]
+
+
 async def test_what_a_subscription_of_postgres_itself_writes_is_seen(engine: Engine, begin: Start) -> None:
     service = await begin()
     boss = await service.join(SERVICE, "open")
