@@ -19,6 +19,7 @@ from realtime_inspector.postgres.audit import Audit, Pool
 from realtime_inspector.postgres.connect import open_pool
 from realtime_inspector.postgres.published import published_tables
 from realtime_inspector.postgres.users import Users
+from realtime_inspector.replication.retention import Retention
 from realtime_inspector.server import admin, logs
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.http import Site, application
@@ -108,6 +109,7 @@ def _build(
         unready=database.unready if database else list,
         metrics=metrics,
         admin=admin.routes(database.dependencies(hub.close_session)) if database else (),
+        notes=database.notes if database else list,
     )
     return hub, Server(application(site), settings, wire)
 
@@ -148,6 +150,10 @@ class _Database:
             return [f"The replication stream is not attached: {status['fault']}"]
         return [] if self.prepared.is_set() else ["Ended impersonations are not known yet"]
 
+    def notes(self) -> Sequence[str]:
+        """What whoever runs the service should know."""
+        return [note] if (note := self.pipeline.guard.note) else []
+
     def dependencies(self, close_session: Callable[[str], None]) -> admin.Dependencies:
         """What the admin interface asks of the rest."""
         return admin.Dependencies(
@@ -183,6 +189,12 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
 def _show(pipeline: Pipeline, index: Index[Outlet], metrics: Metrics) -> None:
     metrics.counters("changes", "Events decided for a socket, by reason.", "reason", lambda: pipeline.tally.reasons.items())
     metrics.counters("gaps", "Gap notices to a socket, by reason.", "reason", lambda: pipeline.gaps.items())
+    metrics.gauge("slot_retained_bytes", "Log that the slot holds back.", lambda: float(_retention(pipeline).retained))
+    metrics.gauge("slot_limit_bytes", "How much it may hold back; 0 without a limit.", lambda: float(_retention(pipeline).limit))
     metrics.gauge("subscriptions", "Channels that ask for changes.", lambda: len(index))
     metrics.gauge("attached", "Whether the replication stream flows.", lambda: float(bool(pipeline.status()["attached"])))
     metrics.gauge("lag_seconds", "From the last batch's commit to its hand-over.", lambda: float(str(pipeline.status()["lag"])))
+
+
+def _retention(pipeline: Pipeline) -> Retention:
+    return pipeline.guard.retention or Retention(0, 0)

@@ -12,6 +12,7 @@ from realtime_inspector.errors import InvalidInput
 PREFIX: Final = "RTI_"
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -25,6 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     source: Literal["replication", "notify"] = "replication"
     publication: str = "supabase_realtime"
     slot: str = "realtime_inspector"
+    slot_limit_bytes: Whole = 0
+    slot_warn_percent: Percent = 50
+    slot_drop_percent: Percent = 80
     jwt_secret: str = ""
     jwks: str = ""
     jwks_url: str = ""

@@ -18,6 +18,7 @@ from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupE
 from realtime_inspector.model import AFTER, Binding, Identity, Position, Reason, Relation, Transaction
 from realtime_inspector.pipeline.delivery import Delivery, Tally
 from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
+from realtime_inspector.pipeline.guard import Guard
 from realtime_inspector.pipeline.partitions import relations_of
 from realtime_inspector.pipeline.ring import Ring
 from realtime_inspector.pipeline.watch import Watch
@@ -62,6 +63,7 @@ class Pipeline:
         self._line = Line(settings.reader_url, purpose="keeper", statement_timeout_ms=timeout)
         self._stream, self._bookmark = open_source(settings, self._line)
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
+        self.guard = Guard(self._line, settings, self._stream)
         self._catalog = Catalog(settings.evaluator_url, statement_timeout_ms=timeout)
         self._gatherer = Gatherer(
             SnapshotReader(settings.reader_url, timeout, declarations(settings.claims_read)),
@@ -99,19 +101,19 @@ class Pipeline:
         self._stood_by = False
         self._told: tuple[type, str] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._looking: list[asyncio.Task[None]] = []
 
     @classmethod
     async def open(cls, settings: Settings, index: Index[Outlet]) -> "Pipeline":
         """Starts following the stream in the background; `attached` says when it flows."""
         pipeline = cls(settings, index)
         pipeline._task = asyncio.create_task(pipeline._run(), name="river")
-        pipeline._watching = asyncio.create_task(pipeline._watch.run(), name="watch")
+        pipeline._looking = [asyncio.create_task(each.run()) for each in (pipeline._watch, pipeline.guard)]
         return pipeline
 
     async def close(self) -> None:
         """Stops following; what was not acknowledged comes again at the next start."""
-        tasks = [task for task in (self._task, self._watching) if task is not None]
+        tasks = [*self._looking, *([self._task] if self._task else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

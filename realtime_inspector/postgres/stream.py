@@ -23,6 +23,8 @@ PIECE_OVERHEAD = 1_024
 """What a piece counts for beside its bytes, so that many empty ones are bounded too."""
 PROMPTLY = 0.1
 """Seconds between status reports while acknowledgements keep coming."""
+IDLE_BYTES = 2_097_152
+"""So much log of other tables and databases is not acknowledged by the interval alone: Postgres would keep all of it."""
 
 # https://www.postgresql.org/docs/current/protocol-replication.html: XLogData, primary keepalive, standby status update.
 _DATA, _KEEPALIVE = b"wk"
@@ -252,6 +254,8 @@ class ReplicationStream:
             self._received = max(self._received, lsn)
             if wants_reply:  # an answer to every keepalive would be answered with a keepalive
                 self._report()
+            elif self._received - self._acknowledged >= IDLE_BYTES and self._idle:
+                self._report_within(PROMPTLY)
         else:
             raise MalformedMessage(f"unknown kind of replication message {data[0]:#04x}")
 
@@ -277,10 +281,14 @@ class ReplicationStream:
         except psycopg.Error as error:
             self._fail(_broke(error))
 
+    @property
+    def _idle(self) -> bool:
+        return self._acknowledged >= self._last_end and not self._assembler.in_transaction
+
     def _report(self) -> None:
         """Says how far we are; the next report is due after the interval."""
         assert self._connection is not None
-        if self._acknowledged >= self._last_end and not self._assembler.in_transaction:
+        if self._idle:
             # Nothing of ours is under way, so the log of other tables and databases need not be kept for us.
             self._acknowledged = self._last_end = max(self._received, self._last_end)
         flushed, clock = self._acknowledged, time.time_ns() // 1_000 - EPOCH

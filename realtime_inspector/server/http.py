@@ -44,7 +44,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What HTTP asks of the rest. `unready`: why the service does not serve yet, nothing if it does."""
+    """What HTTP asks of the rest. `unready`: why the service does not serve yet, nothing if it does; `notes`: other news."""
 
     settings: Settings
     wire: Wire
@@ -53,6 +53,7 @@ class Site:
     unready: Callable[[], Sequence[str]]
     metrics: Metrics
     admin: Sequence[BaseRoute] = ()
+    notes: Callable[[], Sequence[str]] = list
 
 
 def application(site: Site) -> ASGIApp:
@@ -63,7 +64,7 @@ def application(site: Site) -> ASGIApp:
 
     async def readyz(_: Request) -> Response:
         reasons = list(site.unready())
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        return JSONResponse({"ready": not reasons, "reasons": reasons, "notes": list(site.notes())}, 503 if reasons else 200)
 
     async def metrics(_: Request) -> Response:
         return Response(site.metrics.render(), media_type=CONTENT_TYPE)

@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 
 from realtime_inspector.errors import SetupError
 from realtime_inspector.model import BEGINNING, Binding
-from realtime_inspector.pipeline import watch
+from realtime_inspector.pipeline import guard, watch
 from realtime_inspector.pipeline.river import Pipeline
 from realtime_inspector.ports import Outlet
+from realtime_inspector.postgres import slot
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
 from realtime_inspector.postgres.state import State
 from realtime_inspector.replication import membership
@@ -355,3 +356,47 @@ async def test_a_slot_that_is_invalidated_under_its_reader_costs_one_gap(start: 
     await tweets.until(4)
     await service.settled()
     assert tweets.story == [1, 2, "slot_lost", 4]
+
+
+async def test_a_slot_that_an_open_transaction_makes_hold_too_much_is_given_up_in_time(
+    start: Start, own: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(slot, "CREATION_SECONDS", 1)
+    service = await start(SCHEMA, on=prepared(own.url), slot_limit_bytes=8_000_000)
+    service.engine.run("create table busy (filler text); alter table busy alter filler set storage plain")
+    tweets = await service.join(SERVICE, "tweets")
+    before = state(service.pipeline)
+    with capture_logs() as logs, psycopg.connect(own.url) as writer:
+        writer.execute("insert into tweets values (1)")
+        async with asyncio.timeout(20):
+            while not service.pipeline.guard.note:
+                service.engine.run("insert into busy select repeat('x', 8000) from generate_series(1, 20)")
+                await asyncio.sleep(0.05)
+        assert "MB of log" in service.pipeline.guard.note
+        service.engine.run("insert into busy select repeat('x', 8000) from generate_series(1, 1000)")
+        await service.faulty(f"transactions are open in process {writer.info.backend_pid}")
+        assert tweets.gaps == [("slot_lost", None)]
+        writer.commit()
+    await service.flowing()
+    service.engine.run("insert into tweets values (2)")
+    await service.settled()
+    assert tweets.story == ["slot_lost", 2]
+    assert [line["event"] for line in logs].count("slot_holds_much") == 1
+    assert state(service.pipeline).epoch != before.epoch
+    assert service.pipeline.guard.note == ""
+
+
+async def test_the_log_of_others_is_not_held_back_while_nothing_of_ours_is_written(start: Start, own: EmbeddedPostgres) -> None:
+    service = await start(SCHEMA, on=prepared(own.url))
+    await service.settled()
+    service.engine.run("create table busy (filler text); alter table busy alter filler set storage plain")
+    held = "select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > 4000000 from pg_replication_slots"
+    async with asyncio.timeout(20):
+        for _ in range(7):  # 64 MB in all, where 16 MB may be held back
+            service.engine.run("insert into busy select repeat('x', 8000) from generate_series(1, 1150)")
+            while service.engine.run(held) == [(True,)]:
+                service.engine.run("checkpoint")
+                await asyncio.sleep(0.1)
+    assert service.pipeline.status()["attached"]
+    assert service.pipeline.gaps == {}

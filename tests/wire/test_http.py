@@ -103,7 +103,7 @@ async def test_health_readiness_and_metrics(service: Service) -> None:
         await member.join()
         assert (await http.get("/healthz")).json() == {"status": "ok"}
         ready = await http.get("/readyz")
-        assert (ready.status_code, ready.json()) == (200, {"ready": True, "reasons": []})
+        assert (ready.status_code, ready.json()) == (200, {"ready": True, "reasons": [], "notes": []})
         metrics = await http.get("/metrics")
         assert metrics.headers["content-type"].startswith("text/plain")
         lines = metrics.text.splitlines()
