@@ -67,9 +67,9 @@ class Ring:
             self._handed_over = transaction.end_lsn
         self.trim(now)
 
-    def trim(self, now: float) -> None:
-        """Lets go of what is too old or too much."""
-        while self._pieces and (self._bytes > self._limit or self._pieces[self._first].at + self._seconds <= now):
+    def trim(self, now: float, *, pressed: bool = False) -> None:
+        """Lets go of what is too old or too much; `pressed`: of everything, because Postgres keeps too much log for it."""
+        while self._pieces and (pressed or self._bytes > self._limit or self._pieces[self._first].at + self._seconds <= now):
             piece = self._pieces.pop(self._first)
             self._first += 1
             self._bytes -= piece.size

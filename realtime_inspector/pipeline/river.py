@@ -273,8 +273,7 @@ class Pipeline:
                 await self._deliver(batch, self._index)
                 self._note(batch)
                 self._before = None
-            else:
-                self._ring.trim(monotonic())
+            self._ring.trim(monotonic(), pressed=bool(self.guard.note))
             await self._catch_up()
             self._release()
 

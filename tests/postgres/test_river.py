@@ -389,7 +389,6 @@ async def test_a_slot_that_an_open_transaction_makes_hold_too_much_is_given_up_i
 
 async def test_the_log_of_others_is_not_held_back_while_nothing_of_ours_is_written(start: Start, own: EmbeddedPostgres) -> None:
     service = await start(SCHEMA, on=prepared(own.url))
-    await service.settled()
     service.engine.run("create table busy (filler text); alter table busy alter filler set storage plain")
     held = "select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > 4000000 from pg_replication_slots"
     async with asyncio.timeout(20):
@@ -399,4 +398,21 @@ async def test_the_log_of_others_is_not_held_back_while_nothing_of_ours_is_writt
                 service.engine.run("checkpoint")
                 await asyncio.sleep(0.1)
     assert service.pipeline.status()["attached"]
+    assert service.pipeline.gaps == {}
+
+
+async def test_the_past_that_is_kept_for_who_comes_back_goes_before_the_slot_does(
+    start: Start, own: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LOOK_SECONDS", 0.05)
+    service = await start(SCHEMA, on=prepared(own.url), slot_limit_bytes=8_000_000, slot_drop_percent=0)
+    service.engine.run("create table busy (filler text); alter table busy alter filler set storage plain")
+    await service.settled()  # a change that somebody might come back to
+    async with asyncio.timeout(20):
+        while not service.pipeline.guard.note:
+            service.engine.run("insert into busy select repeat('x', 8000) from generate_series(1, 100)")
+            await asyncio.sleep(0.05)
+        while service.pipeline.guard.note:
+            service.engine.run("checkpoint")
+            await asyncio.sleep(0.1)
     assert service.pipeline.gaps == {}
