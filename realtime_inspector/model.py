@@ -157,6 +157,7 @@ class Reason(StrEnum):
     NO_KEY = "no_key"
     OLD_ROW_UNKNOWN = "old_row_unknown"
     LOOKUP_TOO_SLOW = "lookup_too_slow"
+    LEFT_VIEW = "left_view"
     UNSUPPORTED_RELATION = "unsupported_relation"
     INTERNAL_ERROR = "internal_error"
 

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     users_query: str = "select id::text, email::text, raw_app_meta_data::text from auth.users"
     claims_read: tuple[str, ...] = ()
     deletes: Literal["checked", "keys"] = "checked"
+    left_view: Literal["ignore", "delete"] = "ignore"
+    remembered_rows: Annotated[int, msgspec.Meta(ge=0)] = 100_000
     evaluator_connections: Count = 2
     statement_timeout_ms: Count = 2_000
     batch_changes: Count = 200

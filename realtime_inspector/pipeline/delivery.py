@@ -2,22 +2,25 @@
 
 import asyncio
 import secrets
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from realtime_inspector.model import Position, Reason
 from realtime_inspector.pipeline.evidence import Gathered
 from realtime_inspector.pipeline.rendering import Rendering
+from realtime_inspector.pipeline.tally import Counting, Tally
 from realtime_inspector.ports import Outlet
 from realtime_inspector.protocol.frames import gap, system
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
+from realtime_inspector.visibility.decisions import Decision, Joined, decide, remembers
 from realtime_inspector.visibility.index import Audience, AudienceKey
-from realtime_inspector.visibility.verdicts import decide
+from realtime_inspector.visibility.memory import Memory, Passage
 
 log = structlog.get_logger(__name__)
 LAGGING_BYTES = 262_144
@@ -28,16 +31,13 @@ PATIENCE = 0.05
 """Seconds that the river waits after a batch for lagging sockets; one that still lags is not waited for again."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """How many events were delivered or withheld, by reason; one count per event and socket."""
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A queued frame; `joined`: for these sockets of the audience only."""
 
-    reasons: Counter[Reason] = field(default_factory=Counter)
-
-    def count(self, reason: Reason, events: int) -> None:
-        """Adds events to a reason."""
-        if events > 0:
-            self.reasons[reason] += events
+    position: Position
+    frame: bytes
+    joined: Joined | None = None
 
 
 class Delivery:
@@ -52,7 +52,7 @@ class Delivery:
         self._record_bytes = record_bytes
         self._lagging: set[Outlet] = set()
 
-    async def hand_over(self, gathered: Sequence[Gathered], types: TypeCatalog) -> list[Outlet]:
+    async def hand_over(self, gathered: Sequence[Gathered], types: TypeCatalog, memory: Memory[Audience[Outlet]]) -> list[Outlet]:
         """Builds everything that the evidence allows, then queues it without a pause: a batch goes whole or not at all.
 
         While it builds, the loop has its turn now and then: who left meanwhile is no member any more when it is queued.
@@ -60,20 +60,23 @@ class Delivery:
         assert self.tokens is not None
         loop = asyncio.get_running_loop()
         pause_at = loop.time() + TURN
-        blocks: dict[Audience[Outlet], list[tuple[Position, bytes]]] = {}
+        blocks: dict[Audience[Outlet], list[_Frame]] = {}
         for each in gathered:
             rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self.tokens, self._record_bytes)
+            making = _Making(each, rendering, Counting(self.tally, each.evidence), _passage(each, memory), self.gaps)
             for audience in each.work.audiences:
-                frames = self._frames_or_gap(each, audience, rendering)
+                frames = self._frames_or_gap(making, audience)
                 if frames:
                     blocks.setdefault(audience, []).extend(frames)
                 if loop.time() > pause_at:
                     await asyncio.sleep(0)
                     pause_at = loop.time() + TURN
+            if making.passage is not None:
+                making.passage.close()
         reached: dict[Outlet, None] = {}
         for audience, frames in blocks.items():
             if len(gathered) > 1:
-                frames.sort(key=lambda frame: frame[0])
+                frames.sort(key=lambda frame: frame.position)
             reached.update(dict.fromkeys(_send(audience, frames)))
         return list(reached)
 
@@ -107,54 +110,94 @@ class Delivery:
             wait.cancel()
         self._lagging.update(outlet for outlet in full if outlet.queued_bytes > LAGGING_BYTES)
 
-    def _frames_or_gap(self, each: Gathered, audience: Audience[Outlet], rendering: Rendering) -> list[tuple[Position, bytes]]:
+    def _frames_or_gap(self, making: "_Making", audience: Audience[Outlet]) -> list[_Frame]:
         """A fault of ours about one audience costs that audience these changes, says so, and costs nobody else anything."""
+        work = making.each.work
         try:
-            return self._frames(each, audience, rendering)
+            return making.frames(audience)
         except Exception:
-            self.tally.count(Reason.INTERNAL_ERROR, len(each.work.changes))
-            log.exception("decision_failed", error_id=secrets.token_hex(4), table=each.work.relation.name)
+            self.tally.count(Reason.INTERNAL_ERROR, len(work.changes))
+            log.exception("decision_failed", error_id=secrets.token_hex(4), table=work.relation.name)
+            if making.passage is not None:
+                making.passage.drop(audience)
+            audience.forget(work.changes[-1].position)
             self.gaps[Reason.INTERNAL_ERROR] += len(audience.members) + len(audience.joining)
-            return [(each.work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR))]
+            return [_Frame(work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR))]
 
-    def _frames(self, each: Gathered, audience: Audience[Outlet], rendering: Rendering) -> list[tuple[Position, bytes]]:
-        key, evidence = audience.key, each.evidence
-        frames: list[tuple[Position, bytes]] = []
-        delivered = 0
-        if each.gap and evidence.concerns(key.identity.role):
-            self.gaps[each.gap] += len(audience.members) + len(audience.joining)
-            frames.append(
-                (
-                    evidence.changes[0].position,
-                    _gap(key, each.gap, (evidence.shape.schema, evidence.shape.name)),
-                )
-            )
-        if key.verdicts or not evidence.blind(key.identity):
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """The frames of one relation's changes in one batch, audience by audience."""
+
+    each: Gathered
+    rendering: Rendering
+    counting: Counting
+    passage: Passage[Audience[Outlet]] | None
+    gaps: Counter[str]
+
+    def frames(self, audience: Audience[Outlet]) -> list[_Frame]:
+        key, evidence = audience.key, self.each.evidence
+        subscriptions = audience.concerning(self.each.work.relation)
+        recall = None
+        if self.passage is not None and remembers(subscriptions, key.identity.role, evidence):
+            recall = self.passage.recall(audience, key.subscriptions)
+        decisions: list[Decision] = []
+        frames: list[_Frame] = []
+        if self.each.gap and evidence.concerns(key.identity.role):
+            self.gaps[self.each.gap] += len(audience.members) + len(audience.joining)
+            lost = _gap(key, self.each.gap, (evidence.shape.schema, evidence.shape.name))
+            frames.append(_Frame(evidence.changes[0].position, lost))
+        if key.verdicts or not evidence.blind(key.identity) or (recall is not None and recall.numbers):
             access = evidence.access.get(key.identity.role)
-            for decision in decide(audience.concerning(each.work.relation), key.identity, evidence, explain=key.verdicts):
-                delivered += bool(decision.subscriptions)
+            for decision in decide(subscriptions, key.identity, evidence, explain=key.verdicts, recall=recall):
+                decisions.append(decision)
                 position = evidence.changes[decision.number].position
-                frames += [(position, frame) for frame in rendering.frames(key, access, decision)]
-        sockets = len(audience.members) + len(audience.joining)
-        self.tally.count(Reason.DELIVERED, delivered * sockets)
-        self.tally.count(evidence.usual_reason(key.identity), (len(evidence.changes) - delivered) * sockets)
+                frames += [_Frame(position, frame, decision.joined) for frame in self.rendering.frames(key, access, decision)]
+        self.counting.count(audience, subscriptions, decisions)
         return frames
+
+
+def _passage(each: Gathered, memory: Memory[Audience[Outlet]]) -> Passage[Audience[Outlet]] | None:
+    """The changes on their way through the memory; it has nothing to tell of what is not served, or has no key."""
+    evidence, shape, changes = each.evidence, each.evidence.shape, each.work.changes
+    if shape.refusal is not None or not shape.key:
+        memory.forget_table(each.work.relation.oid)
+        return None
+    types = tuple(column.type_oid for column in shape.columns if column.name in shape.key)
+    keys = [[text for name in shape.key if (text := row.get(name)) is not None] for row in evidence.values]
+    passage = Passage(memory, each.work.relation.oid, changes)
+    table = memory.table(each.work.relation.oid, shape.key, types)
+    whole = [texts if len(texts) == len(shape.key) else None for texts in keys]
+    passage.trace(table, [None if row is None else whole[row] for row in evidence.rows])
+    return passage
 
 
 def _gap(key: AudienceKey, reason: str, table: tuple[str, str] | None = None) -> bytes:
     return gap(Serializer(key.serializer), key.topic, reason, table)
 
 
-def _send(audience: Audience[Outlet], frames: Sequence[tuple[Position, bytes]]) -> list[Outlet]:
+def _send(audience: Audience[Outlet], frames: Sequence[_Frame]) -> list[Outlet]:
     """Queues the frames to every socket of the audience; one that joined meanwhile gets what was committed after its check."""
-    block = b"".join([frame for _, frame in frames])
-    for outlet in audience.members:
-        outlet.send(block)
-    reached = list(audience.members)
+    # Sockets between the same two bounds are sent the same.
+    bounds = sorted({bound for frame in frames if frame.joined is not None for bound in frame.joined})
+    blocks: dict[int, bytes] = {}
+    reached = []
+    for outlet, after in audience.members.items():
+        place = bisect_right(bounds, after) if bounds else 0
+        block = blocks.get(place)
+        if block is None:
+            block = blocks[place] = b"".join([frame.frame for frame in frames if _is_for(frame, after)])
+        if block:
+            outlet.send(block)
+            reached.append(outlet)
     for outlet, after in audience.joining.items():
-        late = b"".join([frame for position, frame in frames if position > after])
+        late = b"".join([frame.frame for frame in frames if frame.position > after and _is_for(frame, after)])
         if late:
             outlet.send(late)
             reached.append(outlet)
-    audience.settle(frames[-1][0])
+    audience.settle(frames[-1].position)
     return reached
+
+
+def _is_for(frame: _Frame, after: Position) -> bool:
+    return frame.joined is None or frame.joined[0] <= after < frame.joined[1]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
-from realtime_inspector.model import UNCHANGED, Change, Identity, Reason, Relation, Transaction, Value
+from realtime_inspector.model import UNCHANGED, Change, Identity, Operation, Reason, Relation, Transaction, Value
 from realtime_inspector.pipeline.askers import Askers, about_rows, askers, candidates, checked
 from realtime_inspector.pipeline.partitions import relations_of, under_roots
 from realtime_inspector.ports import Outlet
@@ -27,6 +27,7 @@ from realtime_inspector.postgres.snapshot import (
 from realtime_inspector.visibility.facts import Kind, Shape
 from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.index import Audience, Index
+from realtime_inspector.visibility.memory import Memory
 from realtime_inspector.visibility.verdicts import Evidence, Sight
 
 FILTER_SECONDS = 2.0
@@ -34,6 +35,12 @@ FILTER_SECONDS = 2.0
 
 WITHHELD_SECONDS = 60.0
 """So long nobody looks for rows of a table without a key again, after it took too long: everybody else waits for it."""
+LeftView = Literal["ignore", "delete"]
+PARTINGS: dict[LeftView, frozenset[Operation]] = {
+    "ignore": frozenset([Operation.DELETE]),
+    "delete": frozenset([Operation.DELETE, Operation.UPDATE]),
+}
+"""The changes of which those are told who were sent the row before."""
 
 
 @dataclass(slots=True)
@@ -71,7 +78,9 @@ class Gathered:
     gap: Reason | None = None
 
 
-def plan(transactions: Sequence[Transaction], index: Index[Outlet]) -> list[Work]:
+def plan(
+    transactions: Sequence[Transaction], index: Index[Outlet], memory: Memory[Audience[Outlet]], left_view: LeftView
+) -> list[Work]:
     """What there is to do, by relation as the stream described it; relations that nobody asked for are left out."""
     index.change_over(transactions[0].before)
     works: dict[int, Work] = {}
@@ -85,13 +94,19 @@ def plan(transactions: Sequence[Transaction], index: Index[Outlet]) -> list[Work
             if work is None:
                 if not index.names(change.relation):
                     unnamed.add(identity)
+                    memory.forget_table(change.relation.oid)
                     continue
                 work = works[identity] = Work(change.relation, ())
             work.changes.append(change)
             work.committed_at.append(transaction.committed_at)
     for work in works.values():
         last = work.changes[-1].position
-        work.audiences = [audience for audience in index.touched(work.changes) if audience.waits_for(last)]
+        audiences = index.touched(work.changes, before=left_view == "delete")
+        # Filters by value do not find those who were sent a row that does not pass them any more.
+        audiences.update(memory.concerned(work.changes, PARTINGS[left_view]))
+        work.audiences = [audience for audience in audiences if audience.waits_for(last)]
+        if not work.audiences:
+            memory.pass_by(work.changes)
     return [work for work in works.values() if work.audiences]
 
 
@@ -106,6 +121,7 @@ class Gatherer:
         *,
         privileged: frozenset[str],
         deletes: Literal["checked", "keys"],
+        left_view: LeftView,
     ) -> None:
         self._reader = reader
         self._evaluator = evaluator
@@ -114,6 +130,7 @@ class Gatherer:
         self._deletes = deletes
         self._slow: dict[int, float] = {}
         self._untold: set[int] = set()
+        self._left_view = left_view
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -205,6 +222,7 @@ class Gatherer:
             access=view.access.get(shape.oid, {}),
             privileged=self._privileged,
             deletes=self._deletes,
+            left_view=self._left_view,
             columns_hold=_columns_hold(work.relation, shape),
             too_slow=shape.oid in self._slow,
         )

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 
 import orjson
 
-from realtime_inspector.model import UNCHANGED, Change, Operation, Value
+from realtime_inspector.model import UNCHANGED, Change, Operation, Reason, Value
 from realtime_inspector.postgres.snapshot import FetchedRelation
 from realtime_inspector.protocol.changes import change_frame, encode_data, verdict_frame
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
+from realtime_inspector.visibility.decisions import Decision
 from realtime_inspector.visibility.facts import Access
 from realtime_inspector.visibility.index import AudienceKey
 from realtime_inspector.visibility.subscription import Subscription
-from realtime_inspector.visibility.verdicts import Decision, Evidence, old_values
+from realtime_inspector.visibility.verdicts import Evidence, old_values
 
 TOO_LARGE = "Error 413: Payload Too Large"
 SMALL_VALUE = 64
@@ -22,6 +23,8 @@ SMALL_VALUE = 64
 
 Columns = tuple[frozenset[str] | None, tuple[str, ...] | None]
 """What limits the columns: those that the role may read, and those that the client selected."""
+Form = tuple[bool, bool, bool]
+"""What becomes of the old row: the change is told as a DELETE because the row left; all of it is shown; the key it had is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +54,31 @@ class Rendering:
         self._record_bytes = record_bytes
         columns = fetched.columns or tuple((c.name, c.type_oid) for c in evidence.shape.columns)
         self._columns = [self._column(name, type_oid) for name, type_oid in columns]
-        self._data: dict[tuple[int, Columns, bool], bytes] = {}
+        self._data: dict[tuple[int, Columns, Form], bytes] = {}
         self._frames: dict[tuple[object, ...], bytes] = {}
 
     def frames(self, key: AudienceKey, access: Access | None, decision: Decision) -> list[bytes]:
         """What the audience is sent for a decision: a frame per selection of columns, or why there is none."""
+        told = [] if decision.verdict.reason is Reason.DELIVERED or not key.verdicts else [self._verdict(key, decision)]
         if not decision.subscriptions:
-            return [self._verdict(key, decision)] if key.verdicts else []
+            return told
         if len(decision.subscriptions) == 1:
-            return [self._change(key, access, decision, decision.subscriptions)]
+            return [self._change(key, access, decision, decision.subscriptions), *told]
         selections: dict[tuple[str, ...] | None, list[Subscription]] = {}
         for subscription in decision.subscriptions:
             selections.setdefault(subscription.binding.select, []).append(subscription)
-        return [self._change(key, access, decision, group) for group in selections.values()]
+        return [*(self._change(key, access, decision, group) for group in selections.values()), *told]
 
     def _change(
         self, key: AudienceKey, access: Access | None, decision: Decision, subscriptions: Sequence[Subscription]
     ) -> bytes:
         ids = tuple(dict.fromkeys(subscription.binding.id for subscription in subscriptions))
         columns: Columns = (access.columns if access else frozenset(), subscriptions[0].binding.select)
-        cached = (decision.number, key.serializer, key.topic, ids, columns, decision.old_visible)
+        form = (decision.verdict.reason is Reason.LEFT_VIEW, decision.old_visible, decision.old_key)
+        cached = (decision.number, key.serializer, key.topic, ids, columns, form)
         frame = self._frames.get(cached)
         if frame is None:
-            data = self._encoded(decision.number, columns, decision.old_visible)
+            data = self._encoded(decision.number, columns, form)
             event_id = self._tokens.event_id(self._evidence.changes[decision.number].position)
             frame = self._frames[cached] = change_frame(Serializer(key.serializer), key.topic, ids, data, event_id)
         return frame
@@ -91,26 +96,27 @@ class Rendering:
             decision.verdict,
         )
 
-    def _encoded(self, number: int, columns: Columns, old_visible: bool) -> bytes:
-        cached = (number, columns, old_visible)
+    def _encoded(self, number: int, columns: Columns, form: Form) -> bytes:
+        cached = (number, columns, form)
         data = self._data.get(cached)
         if data is None:
-            data = self._data[cached] = self._encode(number, columns, old_visible)
+            data = self._data[cached] = self._encode(number, columns, form)
         return data
 
-    def _encode(self, number: int, columns: Columns, old_visible: bool) -> bytes:
+    def _encode(self, number: int, columns: Columns, form: Form) -> bytes:
         change = self._evidence.changes[number]
         shown = [column for column in self._columns if self._shows(columns, column.name)]
-        row = self._evidence.rows[number]
+        left, *_ = form
+        row = None if left else self._evidence.rows[number]
         record = None if row is None else _json(shown, self._evidence.values[row])
-        old_record = self._old_record(change, shown, old_visible)
+        old_record = self._old_record(change, shown, form)
         errors = None
         if len(record or b"") + len(old_record or b"") > self._record_bytes:
             errors = [TOO_LARGE]
             record = None if row is None else _json(shown, self._evidence.values[row], SMALL_VALUE)
-            old_record = self._old_record(change, shown, old_visible, SMALL_VALUE)
+            old_record = self._old_record(change, shown, form, SMALL_VALUE)
         return encode_data(
-            change.operation,
+            Operation.DELETE if left else change.operation,
             self._evidence.shape.schema,
             self._evidence.shape.name,
             self._committed_at[number],
@@ -120,11 +126,12 @@ class Rendering:
             errors,
         )
 
-    def _old_record(self, change: Change, shown: Sequence[_Column], old_visible: bool, limit: int = 0) -> bytes | None:
+    def _old_record(self, change: Change, shown: Sequence[_Column], form: Form, limit: int = 0) -> bytes | None:
         if change.operation is Operation.INSERT:
             return None
+        left, old_visible, old_key = form
         values = old_values(change, self._evidence.shape.key, everything=old_visible)
-        if change.new is not None and not old_visible and self._evidence.deletes == "checked":
+        if change.new is not None and not (left or old_visible or old_key) and self._evidence.deletes == "checked":
             # The key that a row had before may belong to what was hidden then.
             now = dict(zip([column.name for column in change.relation.columns], change.new, strict=True))
             values = {name: value for name, value in values.items() if now[name] in (value, UNCHANGED)}

@@ -16,11 +16,12 @@ import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError, SlotInUse, SlotLost, SourceError
 from realtime_inspector.model import AFTER, Binding, Identity, Position, Reason, Relation, Transaction
-from realtime_inspector.pipeline.delivery import Delivery, Tally
+from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
 from realtime_inspector.pipeline.guard import Guard
 from realtime_inspector.pipeline.partitions import relations_of
 from realtime_inspector.pipeline.ring import Ring
+from realtime_inspector.pipeline.tally import Tally
 from realtime_inspector.pipeline.watch import Watch
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.authorizer import Authorizer
@@ -33,12 +34,14 @@ from realtime_inspector.postgres.state import State
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.replication.membership import Absence
 from realtime_inspector.settings import Settings
-from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.index import Audience, Index
+from realtime_inspector.visibility.memory import Memory
 from realtime_inspector.visibility.reads import declarations
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Sent = Memory[Audience[Outlet]]
 FAULTS = 3
 """After so many faults of ours over the same batch its subscribers are told of a gap, and the stream goes on."""
 LOCK_SECONDS = 30.0
@@ -76,6 +79,7 @@ class Pipeline:
             self._catalog,
             privileged=frozenset(settings.privileged_roles),
             deletes=settings.deletes,
+            left_view=settings.left_view,
         )
         self._authorizer = Authorizer(
             settings.evaluator_url,
@@ -84,6 +88,10 @@ class Pipeline:
             announced=settings.source == "notify",
         )
         self._delivery = Delivery(settings.record_bytes)
+        self._left_view = settings.left_view
+        self._memory: Sent = Memory(settings.remembered_rows)
+        self._replayed: Sent = Memory(settings.remembered_rows)
+        """What a round of those who came back was sent: the past takes nothing from the present."""
         self.state: State | None = None
         """Read before the stream is attached; another one after changes were lost."""
         self._lost = self._epoch = self._gap = ""
@@ -189,6 +197,7 @@ class Pipeline:
                 self._index.settle()
                 self._delivery.announce_gap(self._index.audiences(), error.gap)
                 self._gap = error.gap
+                self._memory.clear()
                 self._watch.forget()
             except SlotInUse as error:
                 self._stood_by = True
@@ -225,6 +234,7 @@ class Pipeline:
             if index is not None:
                 self._delivery.announce_gap(index.audiences(absence.table), absence.reason, absence.table)
         self._ring.absences.append((self._before or Position(self._stream.received, AFTER), absence))
+        self._memory.clear()
 
     async def _attach(self) -> None:
         # Read every time: while this process waited for the slot, another one may have gone on, or begun anew.
@@ -249,6 +259,7 @@ class Pipeline:
         if not told and not self._stream.begins_with:
             return
         waited = self._index.settle()
+        self._memory.clear()
         if self._gap:
             for outlet, key in waited:
                 self._delivery.tell_gap(outlet, key, self._gap)
@@ -270,7 +281,7 @@ class Pipeline:
             if batch:
                 self._before = batch[0].before
                 self._announce_losses(batch)
-                await self._deliver(batch, self._index)
+                await self._deliver(batch, self._index, self._memory)
                 self._note(batch)
                 self._before = None
             self._ring.trim(monotonic(), pressed=bool(self.guard.note))
@@ -326,12 +337,13 @@ class Pipeline:
             return
         if hindmost is not None:
             self._caught_up_to = hindmost
+            self._replayed.clear()
             self._tell_absences(behind)
         for outlet, key in self._index.give_up(self._ring.floor, self._caught_up_to, self._ring.last):
             self._delivery.tell_gap(outlet, key, "retention")
         pieces, self._caught_up_to = self._ring.following(self._caught_up_to, SLICE)
         if pieces:
-            await self._deliver(pieces, behind)
+            await self._deliver(pieces, behind, self._replayed)
         if self._caught_up_to >= self._ring.last:
             self._delivery.announce_resumed(behind.audiences())
             self._index.end_round(self._ring.last)
@@ -343,12 +355,13 @@ class Pipeline:
                 for outlet in [outlet for outlet, after in audience.joining.items() if after <= position]:
                     self._delivery.tell_gap(outlet, audience.key, absence.reason, absence.table)
 
-    async def _deliver(self, batch: Sequence[Transaction], index: Index[Outlet]) -> None:
+    async def _deliver(self, batch: Sequence[Transaction], index: Index[Outlet], memory: Sent) -> None:
         rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))
         if rooted is None:
             self._delivery.announce_gap(index.audiences(), Reason.INTERNAL_ERROR)
+            memory.clear()
             return
-        works = plan(rooted, index)
+        works = plan(rooted, index, memory, self._left_view)
         if not works:
             return
         news = relations_of(batch) if index is self._index else ()
@@ -356,8 +369,9 @@ class Pipeline:
         gathered = await self._insist(lambda patient: self._gather(news, works, xids, patient), [work.relation for work in works])
         if gathered is None:
             self._delivery.announce_gap({a: None for work in works for a in work.audiences}, Reason.INTERNAL_ERROR)
+            memory.clear()
             return
-        outlets = await self._delivery.hand_over(gathered, self._catalog.types)
+        outlets = await self._delivery.hand_over(gathered, self._catalog.types, memory)
         await self._delivery.pace(outlets)
 
     async def _gather(

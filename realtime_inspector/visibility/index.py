@@ -31,7 +31,7 @@ class AudienceKey:
     verdicts: bool
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Audience(Generic[Outlet]):
     """The sockets that share a key, each with the position after which it receives everything; `filtered`: by any filter.
 
@@ -133,7 +133,7 @@ class Index(Generic[Outlet]):
     def change_over(self, position: Position) -> None:
         """Between two batches, at this position: channels that were given a new identity or other subscriptions take them up.
 
-        Where a whole audience goes on as the same person, it stays what it is, and what it received counts further.
+        Where a whole audience goes on as the same person with the same subscriptions, what it received counts further.
         """
         successors, self._successors = self._successors, {}
         moving: dict[tuple[Audience[Outlet], AudienceKey], list[Outlet]] = {}
@@ -141,7 +141,7 @@ class Index(Generic[Outlet]):
             moving.setdefault((self._by_outlet[outlet, topic], key), []).append(outlet)
         for (previous, key), outlets in moving.items():
             whole = len(outlets) == len(previous.members) + len(previous.joining)
-            if whole and key not in self._audiences and _same_person(previous.key.identity, key.identity):
+            if whole and key not in self._audiences and _continues(previous.key, key):
                 self._rename(previous, key)
             else:
                 self._move(previous, key, outlets, position)
@@ -246,8 +246,11 @@ class Index(Generic[Outlet]):
         """Whether anybody at all asked for this relation."""
         return any(bucket in self._buckets for bucket in _bucket_keys(relation))
 
-    def touched(self, changes: Iterable[Change]) -> dict[Audience[Outlet], None]:
-        """The audiences that these changes of one relation may concern, in no particular order, none of them twice."""
+    def touched(self, changes: Iterable[Change], *, before: bool = False) -> dict[Audience[Outlet], None]:
+        """The audiences that these changes of one relation may concern, in no particular order, none of them twice.
+
+        `before`: also by what the rows were before, as far as the log has it.
+        """
         found: dict[Audience[Outlet], None] = {}
         changes = list(changes)
         for key in _bucket_keys(changes[0].relation) if changes else ():
@@ -256,6 +259,8 @@ class Index(Generic[Outlet]):
                 found.update(bucket.general)
                 for column, by_value in bucket.by_value.items():
                     found.update(dict.fromkeys(_by_value(changes, column, by_value)))
+                    if before:
+                        found.update(dict.fromkeys(_by_old_value(changes, column, by_value)))
         return found
 
     def _enter(self, outlet: Outlet, key: AudienceKey) -> Audience[Outlet]:
@@ -298,10 +303,11 @@ def wants(subscription: Subscription, operation: Operation) -> bool:
     return subscription.binding.event in (ANY, operation)
 
 
-def _same_person(one: Identity, other: Identity) -> bool:
-    """Whether two tokens speak for the same user, as those before and after a refresh do."""
-    subjects = [orjson.loads(identity.claims).get("sub") for identity in (one, other)]
-    return one == other or (one.role == other.role and subjects[0] is not None and subjects[0] == subjects[1])
+def _continues(one: AudienceKey, other: AudienceKey) -> bool:
+    """Whether two tokens speak for the same user, as those before and after a refresh do, who asks for the same."""
+    subjects = [orjson.loads(key.identity.claims).get("sub") for key in (one, other)]
+    same = subjects[0] is not None and subjects[0] == subjects[1]
+    return same and one.identity.role == other.identity.role and one.subscriptions == other.subscriptions
 
 
 def _names(subscription: Subscription, schema: str, table: str) -> bool:
@@ -340,13 +346,27 @@ def _by_value(
             yield from by_value[value]
 
 
+def _by_old_value(
+    changes: list[Change], column: TypedColumn, by_value: dict[str, dict[Audience[Outlet], None]]
+) -> Iterator[Audience[Outlet]]:
+    for change in changes:
+        value = None if change.new is None or change.old is None else _old_value(change, change.old, column)
+        if value is not None and value is not UNCHANGED and value in by_value:
+            yield from by_value[value]
+
+
 def _value(change: Change, column: TypedColumn) -> Value:
     """The column's value in the row that a filter is decided on; UNCHANGED when the stream does not tell."""
-    row: Row | None = change.new if change.new is not None else change.old
-    if row is None:
-        return UNCHANGED
+    if change.new is None:
+        return UNCHANGED if change.old is None else _old_value(change, change.old, column)
     for position, candidate in enumerate(change.relation.columns):
         if (candidate.name, candidate.type_oid) == column:
-            known = change.new is not None or change.old_is_full or candidate.is_key
-            return row[position] if known else UNCHANGED
+            return change.new[position]
+    return UNCHANGED
+
+
+def _old_value(change: Change, old: Row, column: TypedColumn) -> Value:
+    for position, candidate in enumerate(change.relation.columns):
+        if (candidate.name, candidate.type_oid) == column:
+            return old[position] if change.old_is_full or candidate.is_key else UNCHANGED
     return UNCHANGED

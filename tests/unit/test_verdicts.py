@@ -17,10 +17,11 @@ from realtime_inspector.model import (
     ReplicaIdentity,
     Row,
 )
+from realtime_inspector.visibility.decisions import Decision, decide
 from realtime_inspector.visibility.facts import Access, ColumnFacts, Kind, Shape
 from realtime_inspector.visibility.filters import Comparable, Condition
 from realtime_inspector.visibility.subscription import Subscription
-from realtime_inspector.visibility.verdicts import Decision, Evidence, Sight, decide, old_values
+from realtime_inspector.visibility.verdicts import Evidence, Sight, old_values
 
 USER, SERVICE, ANON = Identity("authenticated", '{"sub":"a"}'), Identity("service_role", "{}"), Identity("anon", "{}")
 RELATION = Relation(1, "public", "notes", ReplicaIdentity.FULL, (Column("id", 23, -1, True), Column("body", 25, -1, True)))
@@ -71,7 +72,7 @@ def reasons(about: Evidence, identity: Identity = USER, subscriptions: Sequence[
 
 
 def delivered(about: Evidence, identity: Identity = USER, subscriptions: Sequence[Subscription] = EVERY) -> list[Decision]:
-    return list(decide(subscriptions, identity, about, explain=False))
+    return [d for d in decide(subscriptions, identity, about, explain=False) if d.subscriptions]
 
 
 def test_what_is_not_in_the_evidence_is_hidden() -> None:
@@ -212,14 +213,6 @@ def test_a_deletion_is_filtered_by_what_the_log_says_of_the_row() -> None:
     named = Subscription(Binding(4, "*", "public", "notes"), (Condition("body", "eq", ("a",)),))
     assert [d.number for d in delivered(evidence(delete(0, ("1", "a"))), SERVICE, (named,))] == [0]
     assert reasons(evidence(delete(0, ("1", None), full=False)), SERVICE, (named,)) == {0: Reason.FILTERED}
-
-
-def test_the_usual_reason_is_counted_for_who_asks_for_no_explanation() -> None:
-    about = evidence(insert(0, "1", "a"), sights={USER: Sight(raised=[0], error="P0001")})
-    assert about.usual_reason(USER) is Reason.POLICY_RAISED
-    assert about.usual_reason(replace(USER, claims="{}")) is Reason.HIDDEN_BY_POLICY
-    assert about.usual_reason(SERVICE) is Reason.FILTERED
-    assert about.usual_reason(Identity("stranger", "{}")) is Reason.NO_PRIVILEGE
 
 
 @pytest.mark.parametrize("deletes", ["checked", "keys"])

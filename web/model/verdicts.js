@@ -11,6 +11,7 @@ const MARKS = {
   no_privilege: "denied",
   hidden_by_policy: "denied",
   old_row_unknown: "denied",
+  left_view: "denied",
   policy_raised: "raised",
 };
 
@@ -33,6 +34,7 @@ const SHORT = {
   no_key: "no primary key",
   old_row_unknown: "old row unknown",
   lookup_too_slow: "takes too long to find without a primary key",
+  left_view: "out of sight now",
   unsupported_relation: "this kind of table is not supported",
   internal_error: "a fault of the service",
 };
@@ -54,6 +56,8 @@ const LONG = {
   no_key: (_, table) => `${table} has no primary key, so the row cannot be looked up again.`,
   old_row_unknown: () => "The row is gone and its old values were not in the stream, so the policies could not be checked on it.",
   lookup_too_slow: (_, table) => `${table} has no primary key and is too large to be read as a whole for each change.`,
+  old_row_unknown: () => "The row was not sent before, and it is gone without its old values, so no policy could be checked on it.",
+  left_view: (person) => `The change took the row out of what ${person.name} may see; a DELETE says so.`,
   unsupported_relation: (_, table) => `${table} is a kind of table that is not supported yet.`,
   internal_error: () => "The service failed on this change; its log says how.",
 };
