@@ -77,18 +77,22 @@ class Catalog:
 
         Partitions share one object, unless they differ in what they log. A partition that was dropped since keeps its root.
         """
-        missing = [r for r in relations if (known := self._roots.get(r.oid)) is None or known[0] is not r]
+        roots = {id(r): known[1] for r in relations if (known := self._roots.get(r.oid)) is not None and known[0] is r}
+        missing = [relation for relation in relations if id(relation) not in roots]
         if missing:
             async with self._asking() as connection:
                 rows = await connection.fetch(sql.load("roots"), list({relation.oid for relation in missing}))
             found = {row["oid"]: row for row in rows}
             for relation in missing:
                 _, former = self._roots.get(relation.oid, (None, Root(relation)))
+                if former.relation.oid == relation.oid:
+                    former = Root(relation)  # not a partition, but perhaps described anew
                 root = former if relation.oid not in found else _root(relation, found[relation.oid])
                 if root.relation is not relation:
                     root = replace(root, relation=self._equal.setdefault(root.relation, root.relation))
                 self._roots[relation.oid] = relation, root
-        return [self._roots[relation.oid][1] for relation in relations]
+                roots[id(relation)] = root
+        return [roots[id(relation)] for relation in relations]
 
     async def shapes(self, relations: Sequence[Relation]) -> list[Shape | None]:
         """The shape of each relation as it is now; None for one that does not exist any more."""
