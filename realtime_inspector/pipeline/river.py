@@ -20,6 +20,7 @@ from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
 from realtime_inspector.pipeline.guard import Guard
 from realtime_inspector.pipeline.partitions import relations_of
+from realtime_inspector.pipeline.returns import Returns, Sent
 from realtime_inspector.pipeline.ring import Ring
 from realtime_inspector.pipeline.tally import Tally
 from realtime_inspector.pipeline.watch import Watch
@@ -34,22 +35,19 @@ from realtime_inspector.postgres.state import State
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.replication.membership import Absence
 from realtime_inspector.settings import Settings
-from realtime_inspector.visibility.index import Audience, Index
+from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.memory import Memory
 from realtime_inspector.visibility.reads import declarations
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Sent = Memory[Audience[Outlet]]
 FAULTS = 3
 """After so many faults of ours over the same batch its subscribers are told of a gap, and the stream goes on."""
 LOCK_SECONDS = 30.0
 """So long a batch waits for what passes by itself, such as a lock; then those are withheld whose policies still meet it."""
 TICK = 1.0
 """Seconds after which an idle river looks whether something of the recent past is too old."""
-SLICE = 1_000
-"""Changes of the recent past that those who came back are served before live changes have their turn again."""
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 """Seconds between attempts after a fault; doubled each time."""
 STANDBY_RETRY = 1.0
@@ -90,14 +88,13 @@ class Pipeline:
         self._delivery = Delivery(settings.record_bytes)
         self._left_view = settings.left_view
         self._memory: Sent = Memory(settings.remembered_rows)
-        self._replayed: Sent = Memory(settings.remembered_rows)
         """What a round of those who came back was sent: the past takes nothing from the present."""
         self.state: State | None = None
         """Read before the stream is attached; another one after changes were lost."""
         self._lost = self._epoch = self._gap = ""
         self._ring = Ring(settings.resume_bytes, settings.resume_seconds)
         self._returned = asyncio.Event()
-        self._caught_up_to = self._ring.last
+        self._returns = Returns(index, self._ring, self._delivery, Memory(settings.remembered_rows))
         index.on_return = self._returned.set
         self._attached = asyncio.Event()
         self._fault = "starting"
@@ -193,12 +190,7 @@ class Pipeline:
             except SlotLost as error:
                 if self._is_news(error):
                     log.error("slot_lost", reason=error.text)
-                self._lost = self.state.epoch if self.state else ""
-                self._index.settle()
-                self._delivery.announce_gap(self._index.audiences(), error.gap)
-                self._gap = error.gap
-                self._memory.clear()
-                self._watch.forget()
+                self._lose(error.gap)
             except SlotInUse as error:
                 self._stood_by = True
                 if self._is_news(error):
@@ -211,10 +203,23 @@ class Pipeline:
                     raise
                 if self._is_news(error):
                     log.error("setup_needed", reason=error.text, remedy=error.remedy)
+            except Exception:  # a fault of ours; the batch is gone from the stream, and must not be missing without a word
+                self._fault = "internal error; the log has the details"
+                log.exception("river_failed", error_id=secrets.token_hex(4))
+                self._lose(Reason.INTERNAL_ERROR)
             finally:
                 self._attached.clear()
             retry = FIRST_RETRY if monotonic() - began > LAST_RETRY else min(retry * 2, LAST_RETRY)
             await asyncio.sleep(min(retry, STANDBY_RETRY) if self._stood_by else retry)
+
+    def _lose(self, gap: str) -> None:
+        """Changes are lost: whoever is here is told, and positions from before mean nothing any more."""
+        self._lost = self.state.epoch if self.state else ""
+        self._index.settle()
+        self._delivery.announce_gap(self._index.audiences(), gap)
+        self._gap = gap
+        self._memory.clear()
+        self._watch.forget()
 
     def _take_over(self) -> None:
         """Those that joined before the position from which we read miss what the other process was sent."""
@@ -256,7 +261,7 @@ class Pipeline:
         floor = state.floor or self._stream.acknowledged
         self._ring.begin(Position(floor, AFTER), self._stream.acknowledged)
         self._bookmark.save(self._stream.acknowledged, floor)
-        if not told and not self._stream.begins_with:
+        if not told and not self._gap and not self._stream.begins_with:
             return
         waited = self._index.settle()
         self._memory.clear()
@@ -285,7 +290,7 @@ class Pipeline:
                 self._note(batch)
                 self._before = None
             self._ring.trim(monotonic(), pressed=bool(self.guard.note))
-            await self._catch_up()
+            await self._returns.serve(self._deliver)
             self._release()
 
     async def _collect(self) -> list[Transaction]:
@@ -328,32 +333,6 @@ class Pipeline:
         if last.end_lsn is not None:
             self._position = last.end_lsn
             self._lag = max(0.0, time() - last.committed_at / 1e6)
-
-    async def _catch_up(self) -> None:
-        """Serves a slice of the recent past to those who came back; who has caught up is served with all others."""
-        hindmost = self._index.begin_round()
-        behind = self._index.behind
-        if behind is None:
-            return
-        if hindmost is not None:
-            self._caught_up_to = hindmost
-            self._replayed.clear()
-            self._tell_absences(behind)
-        for outlet, key in self._index.give_up(self._ring.floor, self._caught_up_to, self._ring.last):
-            self._delivery.tell_gap(outlet, key, "retention")
-        pieces, self._caught_up_to = self._ring.following(self._caught_up_to, SLICE)
-        if pieces:
-            await self._deliver(pieces, behind, self._replayed)
-        if self._caught_up_to >= self._ring.last:
-            self._delivery.announce_resumed(behind.audiences())
-            self._index.end_round(self._ring.last)
-
-    def _tell_absences(self, behind: Index[Outlet]) -> None:
-        """What the publication left out while they were away."""
-        for position, absence in self._ring.absences:
-            for audience in behind.audiences(absence.table):
-                for outlet in [outlet for outlet, after in audience.joining.items() if after <= position]:
-                    self._delivery.tell_gap(outlet, audience.key, absence.reason, absence.table)
 
     async def _deliver(self, batch: Sequence[Transaction], index: Index[Outlet], memory: Sent) -> None:
         rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))

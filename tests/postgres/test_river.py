@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from realtime_inspector.errors import SetupError
 from realtime_inspector.model import BEGINNING, Binding
 from realtime_inspector.pipeline import guard, watch
+from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.river import Pipeline
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres import slot
@@ -416,3 +417,27 @@ async def test_the_past_that_is_kept_for_who_comes_back_goes_before_the_slot_doe
             service.engine.run("checkpoint")
             await asyncio.sleep(0.1)
     assert service.pipeline.gaps == {}
+
+
+async def test_a_fault_of_ours_anywhere_costs_one_gap_and_the_stream_goes_on(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start(SCHEMA)
+    tweets = await service.join(SERVICE, "tweets")
+
+    async def fails(_self: Delivery, _outlets: object) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(Delivery, "pace", fails)
+    with capture_logs() as logs:
+        service.engine.run("insert into tweets values (1)")
+        await tweets.until(2)
+        await service.flowing()
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["river_failed"]
+    again = await service.join(SERVICE, "tweets", resume=tweets.resume)
+    assert again.unknown
+    service.engine.run("insert into tweets values (2)")
+    await tweets.until(3)
+    await service.settled()
+    assert tweets.story == [1, "internal_error", 2]

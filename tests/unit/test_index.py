@@ -240,3 +240,80 @@ def _concerns(subscription: Subscription, owner: str) -> bool:
     if subscription.binding.table == "notes":
         return False
     return all((owner in c.values) is not c.negated for c in subscription.conditions)
+
+
+# Coming back.
+
+
+def returned(index: Index[str], outlet: str, after: int, identity: Identity = ALICE) -> None:
+    authorized = Authorized((Subscription(binding()),), after=Position(after, 0), returns=True)
+    index.subscribe(outlet, "room", "2.0.0", identity, authorized, False)
+
+
+def places(index: Index[str] | None) -> dict[str, Position]:
+    """Every outlet of an index with the position after which it receives."""
+    audiences = index.audiences() if index is not None else []
+    return {outlet: after for audience in audiences for outlet, after in (*audience.members.items(), *audience.joining.items())}
+
+
+def test_who_comes_back_is_not_served_with_the_others_until_it_has_caught_up() -> None:
+    told: list[bool] = []
+    index: Index[str] = Index()
+    index.on_return = lambda: told.append(True)
+    for outlet, after in (("late", 5), ("later", 3)):
+        returned(index, outlet, after)
+    assert (told, len(index), places(index), index.begin_round()) == ([True, True], 2, {}, Position(3, 0))
+    assert places(index.behind) == {"late": Position(5, 0), "later": Position(3, 0)}
+    assert index.is_behind("late", ["room"])
+    index.end_round(Position(4, 0))
+    assert (places(index), index.behind) == ({"late": Position(5, 0), "later": Position(4, 0)}, None)
+    assert not index.is_behind("late", ["room"])
+
+
+def test_those_who_come_while_others_catch_up_form_the_next_round() -> None:
+    index: Index[str] = Index()
+    returned(index, "first", 5)
+    index.begin_round()
+    returned(index, "second", 3)
+    assert index.begin_round() is None
+    assert index.is_behind("second", ["room"])
+    index.end_round(Position(9, 0))
+    assert index.begin_round() == Position(3, 0)
+    assert (places(index), places(index.behind)) == ({"first": Position(9, 0)}, {"second": Position(3, 0)})
+
+
+def test_a_position_that_is_gone_is_given_up_at_once_and_the_others_go_on() -> None:
+    index: Index[str] = Index()
+    for outlet, after in (("lost", 3), ("here", 7)):
+        returned(index, outlet, after)
+    index.begin_round()
+    assert [outlet for outlet, _ in index.give_up(Position(5, 0), Position(3, 0), Position(20, 0))] == ["lost"]
+    assert (places(index), places(index.behind)) == ({"lost": Position(20, 0)}, {"here": Position(7, 0)})
+    assert index.give_up(Position(5, 0), Position(6, 0), Position(20, 0)) == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_comes_back_may_leave_or_become_somebody_else_meanwhile(begun: bool) -> None:
+    index: Index[str] = Index()
+    for outlet in ("leaves", "changes"):
+        returned(index, outlet, 3)
+    if begun:
+        index.begin_round()
+    index.unsubscribe("leaves", "room")
+    index.subscribe("changes", "room", "2.0.0", BOB, Authorized((Subscription(binding()),), after=Position(50, 0)), False)
+    if not begun:
+        index.begin_round()
+    index.end_round(Position(9, 0))
+    [audience] = index.audiences()
+    assert (audience.key.identity, list(places(index))) == (BOB, ["changes"])
+    index.unsubscribe("changes", "room")
+    assert len(index) == 0
+
+
+def test_another_log_ends_every_return() -> None:
+    index: Index[str] = Index()
+    returned(index, "behind", 3)
+    index.begin_round()
+    returned(index, "waiting", 4)
+    assert sorted(outlet for outlet, _ in index.settle()) == ["behind", "waiting"]
+    assert (sorted(places(index)), index.behind, index.returning) == (["behind", "waiting"], None, {})
