@@ -172,6 +172,9 @@ def _announcing(facts: Facts) -> Iterator[Finding]:
         text = f"The queue of notifications is full to {announcing.queue_usage:.0%}; who commits to a full one fails"
         remedy = "End the session that listens and does not read, or is in a transaction: Postgres names it in its log."
         yield warning("triggers", text, remedy)
+    if facts.slot is not None:
+        text = f"Nobody reads the slot {facts.slot.name} any more, and it holds back the log"
+        yield warning("slot", text, f"SELECT pg_drop_replication_slot('{facts.slot.name}');")
     if not announcing.silent:
         tables = _count(len(publication.tables), "table")
         yield ok("triggers", f"Changes of {tables} are announced: at most once, with a gap after every reconnection")

@@ -113,7 +113,8 @@ class Pipeline:
         """Starts following the stream in the background; `attached` says when it flows."""
         pipeline = cls(settings, index)
         pipeline._task = asyncio.create_task(pipeline._run(), name="river")
-        pipeline._looking = [asyncio.create_task(each.run()) for each in (pipeline._watch, pipeline.guard)]
+        looking = (pipeline._watch, pipeline.guard) if settings.source == "replication" else (pipeline._watch,)
+        pipeline._looking = [asyncio.create_task(each.run()) for each in looking]
         return pipeline
 
     async def close(self) -> None:
@@ -265,7 +266,7 @@ class Pipeline:
             return
         waited = self._index.settle()
         self._memory.clear()
-        if self._gap:
+        if self._gap and not self._stream.begins_with:
             for outlet, key in waited:
                 self._delivery.tell_gap(outlet, key, self._gap)
         else:

@@ -76,6 +76,8 @@ def steps(goal: Goal) -> Iterator[Step]:
     yield from _reader(goal)
     yield from _evaluator(goal)
     yield Step(sql.load("schema"))
+    if goal.source == "notify":
+        yield Step(sql.load("announce"))
     yield from _grants(goal)
     yield from _publication(goal)
     yield from _announcements(goal)
@@ -140,7 +142,6 @@ def _announcements(goal: Goal) -> Iterator[Step]:
         if goal.announcing:
             yield Step(f"DROP FUNCTION {ANNOUNCE} CASCADE")
         return
-    yield Step(sql.load("announce"))
     wanted, present = ({each.oid: each for each in several} for several in (goal.announced, goal.announcing))
     for table in goal.announcing:
         if table.oid not in wanted:

@@ -314,6 +314,48 @@ async def test_a_published_table_without_identity_is_told(database: str) -> None
     assert "ALTER TABLE public.keyless REPLICA IDENTITY FULL;" in text
 
 
+TRIGGERS = (
+    "select tgrelid::regclass::text, count(*) from pg_trigger where tgfoid = 'realtime_inspector.announce'::regproc group by 1"
+)
+
+
+@pytest.mark.every_version
+async def test_triggers_are_made_once_and_taken_away_again(database: str) -> None:
+    make_tables(database)
+    notify = replace(SUPABASE, source="notify", tables=("public.tweets", 'public."Odd ""Name"'))
+    planned = await prepare(database, replace(notify, dry_run=True))
+    first = await prepare(database, notify)
+    assert planned.statements == first.statements
+    assert first.env["RTI_SOURCE"] == "notify"
+    before = dump(database)
+    assert sorted(ask(database, TRIGGERS)) == [('"Odd ""Name"', 2), ("tweets", 2)]
+    second = await prepare(database, replace(SUPABASE, existing=first.env))
+    assert (second.env, dump(database)) == (first.env, before)
+    assert not any("TRIGGER" in statement.upper() for statement in second.statements if "function" not in statement)
+    back = await prepare(database, replace(SUPABASE, source="replication", existing=first.env))
+    assert back.env["RTI_SOURCE"] == "replication"
+    assert ask(database, "select proname from pg_proc where proname = 'announce'") == []
+    assert ask(database, "select tgname from pg_trigger where tgname like '%realtime_inspector%'") == []
+
+
+async def test_triggers_are_repaired_and_follow_the_publication(database: str) -> None:
+    make_tables(database)
+    notify = replace(SUPABASE, source="notify", tables=("public.tweets", 'public."Odd ""Name"'))
+    env = (await prepare(database, notify)).env
+    state = "select tgname, tgenabled, tgargs from pg_trigger where tgrelid = 'tweets'::regclass order by 1"
+    healthy = ask(database, state)
+    for damage in ("disable trigger user", 'enable trigger "00_realtime_inspector_row"'):
+        ask(database, f"alter table tweets {damage}")
+        await prepare(database, replace(SUPABASE, existing=env))
+        assert ask(database, state) == healthy
+    ask(database, "alter table tweets rename id to number")
+    ask(database, 'alter publication supabase_realtime drop table public."Odd ""Name"')
+    await prepare(database, replace(SUPABASE, existing=env))
+    assert ask(database, TRIGGERS) == [("tweets", 2)]
+    told = "select encode(tgargs, 'escape') from pg_trigger where tgrelid = 'tweets'::regclass and tgnargs = 1"
+    assert "number" in str(ask(database, told))
+
+
 async def test_a_missing_role_is_created_only_when_asked(database: str) -> None:
     absent = f"absent_{secrets.token_hex(4)}"
     before = dump(database)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from realtime_inspector.doctor.checks import check, publication_findings
-from realtime_inspector.doctor.facts import Facts, Login, PathSchema, Publication, Server, Slot, Table, Wanted
+from realtime_inspector.doctor.facts import Announcing, Facts, Login, PathSchema, Publication, Server, Slot, Table, Wanted
 from realtime_inspector.doctor.findings import Finding, Level
 from realtime_inspector.doctor.logins import (
     EVALUATOR_ATTRIBUTES,
@@ -244,6 +244,38 @@ FAULTS = {
         "openssl rand",
     ),
 }
+
+
+NOTIFYING = replace(wanted(source="notify"), announcing=Announcing((), 0.0), slot=None)
+FAULTS_OF_TRIGGERS = {
+    "no triggers": (Announcing((TWEETS,), 0.0), "error", "init"),
+    "queue is filling": (Announcing((), 0.6), "warning", "End the session"),
+}
+
+
+def test_a_slot_that_was_left_behind_is_to_be_dropped() -> None:
+    (fault,) = faults(replace(NOTIFYING, slot=SLOT))
+    assert (fault.check, fault.level) == ("slot", "warning")
+    assert "pg_drop_replication_slot('realtime_inspector')" in fault.remedy
+
+
+def test_who_listens_needs_no_log_and_no_slot() -> None:
+    facts = replace(
+        NOTIFYING,
+        server=replace(SERVER, wal_level="minimal", slots_most=0, senders_most=0),
+        reader=replace(HEALTHY.reader, role=replace(READER, replication=False)),
+    )
+    assert faults(facts) == []
+    (triggers,) = (finding for finding in check(facts) if finding.check == "triggers")
+    assert "at most once" in triggers.text
+    assert not {"wal_level", "slots", "senders", "slot"} & {finding.check for finding in check(facts)}
+
+
+@pytest.mark.parametrize(("announcing", "level", "remedy"), FAULTS_OF_TRIGGERS.values(), ids=FAULTS_OF_TRIGGERS)
+def test_faults_of_triggers_are_found(announcing: Announcing, level: str, remedy: str) -> None:
+    (fault,) = faults(replace(NOTIFYING, announcing=announcing))
+    assert (fault.check, fault.level) == ("triggers", level)
+    assert remedy in fault.remedy
 
 
 @pytest.mark.parametrize(("facts", "where", "level", "remedy"), FAULTS.values(), ids=FAULTS)
