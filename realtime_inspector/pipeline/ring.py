@@ -5,13 +5,22 @@ the log, because policies are asked about those.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Final
 
-import msgspec
-
-from realtime_inspector.model import AFTER, BEGINNING, UNCHANGED, Change, Position, Relation, ReplicaIdentity, Row, Transaction
+from realtime_inspector.model import (
+    AFTER,
+    BEGINNING,
+    UNCHANGED,
+    Change,
+    Position,
+    Relation,
+    ReplicaIdentity,
+    Row,
+    Transaction,
+    Value,
+)
 from realtime_inspector.postgres.steps import SCHEMA
 from realtime_inspector.replication.membership import Absence
 
@@ -56,8 +65,7 @@ class Ring:
         if any(change.relation.schema != SCHEMA for change in transaction.changes):  # nobody returns to our own tables
             end = AFTER if complete else transaction.changes[-1].position.index
             self.last = Position(transaction.commit_lsn, end)
-            pointers = tuple([_pointer(change) for change in transaction.changes])
-            size = sum(map(_size, pointers))
+            pointers, size = _pointers(transaction.changes)
             self._pieces[self._next] = _Piece(replace(transaction, changes=pointers), self.last, size, now)
             self._next += 1
             self._bytes += size
@@ -100,19 +108,45 @@ class Ring:
         return found, self.last
 
 
-def _pointer(change: Change) -> Change:
-    """The change without what the row contains, as far as the row can be found without it."""
-    relation = change.relation
-    if relation.replica_identity not in (ReplicaIdentity.DEFAULT, ReplicaIdentity.INDEX) or change.new is None:
-        return change
-    return msgspec.structs.replace(change, new=_key_only(relation, change.new))
+def _pointers(changes: Sequence[Change]) -> tuple[tuple[Change, ...], int]:
+    keys: dict[int, _Keys] = {}  # one object per description of a table; hashing its columns would cost more than all else
+    pointers, total = [], 0
+    for change in changes:
+        known = keys.get(id(change.relation))
+        if known is None:
+            known = keys[id(change.relation)] = _Keys(change.relation)
+        pointer, size = known.pointer(change)
+        pointers.append(pointer)
+        total += size
+    return tuple(pointers), total
 
 
-def _key_only(relation: Relation, row: Row) -> Row:
-    if not any(column.is_key for column in relation.columns):
-        return row
-    return tuple([value if column.is_key else UNCHANGED for column, value in zip(relation.columns, row, strict=True)])
+class _Keys:
+    """What to keep of one relation's new rows: the key where the stream names it, or else everything.
+
+    Once per row, so it is written for speed.
+    """
+
+    def __init__(self, relation: Relation) -> None:
+        places = [place for place, column in enumerate(relation.columns) if column.is_key]
+        named = relation.replica_identity in (ReplicaIdentity.DEFAULT, ReplicaIdentity.INDEX)
+        self._places = places if named else []
+        self._blank: list[Value] = [UNCHANGED] * len(relation.columns)
+
+    def pointer(self, change: Change) -> tuple[Change, int]:
+        """The change without what the row contains, as far as the row can be found without it, and its size in bytes."""
+        new, old = change.new, change.old
+        size = OVERHEAD if old is None else OVERHEAD + _size(old)
+        if new is None:
+            return change, size
+        if not self._places:
+            return change, size + _size(new)
+        kept = self._blank.copy()
+        for place in self._places:
+            value = kept[place] = new[place]
+            size += PER_VALUE + len(value) if isinstance(value, str) else 0
+        return Change(change.position, change.operation, change.relation, tuple(kept), old, change.old_is_full), size
 
 
-def _size(change: Change) -> int:
-    return OVERHEAD + sum(PER_VALUE + len(value) for value in chain(change.new or (), change.old or ()) if isinstance(value, str))
+def _size(row: Row) -> int:
+    return sum([PER_VALUE + len(value) for value in row if isinstance(value, str)])
