@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 
 from bench.load import Process
-from realtime_inspector.identity.tokens import sign
+from realtime_inspector.identity.tokens import canonical, sign
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres import sample
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
@@ -79,7 +79,7 @@ def user(number: int) -> str:
 def identity(number: int) -> Identity:
     """A user as Postgres sees them."""
     claims = {"aud": "authenticated", "email": f"u{number}@example.com", "role": "authenticated", "sub": user(number)}
-    return Identity("authenticated", json.dumps(claims))
+    return Identity("authenticated", canonical(claims).decode())
 
 
 def token(number: int, secret: str) -> str:

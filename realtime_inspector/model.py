@@ -120,8 +120,7 @@ class Transaction:
         return Position(self.commit_lsn, self.changes[0].position.index - 1 if self.changes else BEFORE)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who asks, as Postgres will see it: a database role and the canonical JSON text of the verified claims."""
 
     role: str

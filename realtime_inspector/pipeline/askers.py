@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
-from realtime_inspector.model import Identity
+from realtime_inspector.model import Change, Identity, Operation
 from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_place
 from realtime_inspector.visibility.claims import Part, owner, part
 from realtime_inspector.visibility.facts import Access, Shape
@@ -26,6 +26,22 @@ def askers(identities: Iterable[Identity], access: Mapping[str, Access]) -> Aske
         role = identity.role
         groups.setdefault((role, part(identity.claims, access[role].claims)), []).append(identity)
     return {group[0]: group for group in groups.values()}
+
+
+def owned_ids(evidence: Evidence, roles: Iterable[str]) -> dict[str, frozenset[str | None]]:
+    """Whose the rows are and were, for the roles whose policies show rows to their owners only; nobody else is told anything."""
+    if evidence.deletes == "keys" and any(change.operation is Operation.DELETE for change in evidence.changes):
+        return {}
+    old = [old_texts(change) for change in evidence.changes if change.old_is_full and change.old is not None]
+    found = {role: _owned(evidence.access[role], [*evidence.values, *old]) for role in roles if evidence.needs_check(role)}
+    return {role: ids for role, ids in found.items() if ids is not None}
+
+
+def old_texts(change: Change) -> dict[str, str | None]:
+    """The old row by column, as the log has it."""
+    assert change.old is not None
+    named = zip(change.relation.columns, change.old, strict=True)
+    return {column.name: value if isinstance(value, str) else None for column, value in named}
 
 
 def candidates(

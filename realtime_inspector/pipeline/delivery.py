@@ -64,6 +64,8 @@ class Delivery:
         for each in gathered:
             rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self.tokens, self._record_bytes)
             making = _Making(each, rendering, Counting(self.tally, each.evidence), _passage(each, memory), self.gaps)
+            for role, subscriptions, sockets in each.work.hidden:
+                making.counting.hidden(role, subscriptions, sockets)
             for audience in each.work.audiences:
                 frames = self._frames_or_gap(making, audience)
                 if frames:

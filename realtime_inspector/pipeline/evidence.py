@@ -1,7 +1,8 @@
 """Gathers, for one batch of transactions, everything that the decisions need: one snapshot, one question per relation."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -9,7 +10,7 @@ from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import UNCHANGED, Change, Identity, Operation, Reason, Relation, Transaction, Value
-from realtime_inspector.pipeline.askers import Askers, about_rows, askers, candidates, checked
+from realtime_inspector.pipeline.askers import Askers, about_rows, askers, candidates, checked, old_texts, owned_ids
 from realtime_inspector.pipeline.partitions import relations_of, under_roots
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
@@ -24,10 +25,12 @@ from realtime_inspector.postgres.snapshot import (
     View,
     Wanted,
 )
+from realtime_inspector.visibility.crowd import Touched
 from realtime_inspector.visibility.facts import Kind, Shape
 from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.index import Audience, Index
 from realtime_inspector.visibility.memory import Memory
+from realtime_inspector.visibility.subscription import Subscription
 from realtime_inspector.visibility.verdicts import Evidence, Sight
 
 FILTER_SECONDS = 2.0
@@ -45,17 +48,39 @@ PARTINGS: dict[LeftView, frozenset[Operation]] = {
 
 @dataclass(slots=True)
 class Work:
-    """The changes of one relation in a batch, and the audiences that they may concern."""
+    """The changes of one relation in a batch, and whom they may concern.
+
+    `audiences`: those whose rows they can be; `hidden`: role, subscriptions and number of the sockets that this leaves out,
+    because they see none of the rows.
+    """
 
     relation: Relation
-    audiences: Sequence[Audience[Outlet]]
+    touched: Touched[Audience[Outlet]] = field(default_factory=Touched)
     changes: list[Change] = field(default_factory=list)
     committed_at: list[int] = field(default_factory=list)
+    audiences: Sequence[Audience[Outlet]] = ()
+    identities: Sequence[Identity] = ()
+    hidden: Sequence[tuple[str, Sequence[Subscription], int]] = ()
 
     @property
-    def identities(self) -> list[Identity]:
-        """Whose rights must be known, none of them twice."""
-        return list(dict.fromkeys(audience.key.identity for audience in self.audiences))
+    def roles(self) -> set[str]:
+        """Whose rights must be known."""
+        return {crowd.role for crowd in self.touched.crowds} | {audience.key.identity.role for audience in self.touched.named}
+
+    def concerns_somebody(self) -> bool:
+        """Whether anybody waits for the last change, or an earlier one."""
+        return any(audience.waits_for(self.changes[-1].position) for audience in self.touched)
+
+    def narrow(self, owned: Mapping[str, AbstractSet[str | None]]) -> None:
+        """Leaves out who owns none of this. `owned`: by role, where only owners see rows."""
+        found, last = self.touched.owning(owned), self.changes[-1].position
+        self.hidden = [
+            (crowd.role, crowd.subscriptions, crowd.sockets - sum(a.sockets for a in found if crowd in a.crowds))
+            for crowd in self.touched.crowds
+            if crowd.role in owned
+        ]
+        self.audiences = [audience for audience in found if audience.waits_for(last)]
+        self.identities = list(dict.fromkeys([audience.key.identity for audience in self.audiences]))
 
     def halves(self) -> list["Work"]:
         """The same in two, between transactions; nothing where there is but one."""
@@ -96,18 +121,17 @@ def plan(
                     unnamed.add(identity)
                     memory.forget_table(change.relation.oid)
                     continue
-                work = works[identity] = Work(change.relation, ())
+                work = works[identity] = Work(change.relation)
             work.changes.append(change)
             work.committed_at.append(transaction.committed_at)
     for work in works.values():
-        last = work.changes[-1].position
-        audiences = index.touched(work.changes, before=left_view == "delete")
-        # Filters by value do not find those who were sent a row that does not pass them any more.
-        audiences.update(memory.concerned(work.changes, PARTINGS[left_view]))
-        work.audiences = [audience for audience in audiences if audience.waits_for(last)]
-        if not work.audiences:
+        work.touched = index.touched(work.changes, before=left_view == "delete")
+        # Filters by value do not find those who were sent a row that does not pass them any more, nor does the owner's id.
+        work.touched.add(memory.concerned(work.changes, PARTINGS[left_view]))
+        work.touched.add(a for a in memory.concerned(work.changes, frozenset(Operation)) if a.crowds)
+        if not work.concerns_somebody():
             memory.pass_by(work.changes)
-    return [work for work in works.values() if work.audiences]
+    return [work for work in works.values() if work.concerns_somebody()]
 
 
 class Gatherer:
@@ -189,12 +213,14 @@ class Gatherer:
             )
             for shape, keys in zip(shapes, keyed, strict=True)
         ]
-        roles = list(dict.fromkeys(identity.role for work in works for identity in work.identities))
+        roles = sorted({role for work in works for role in work.roles})
         async with self._reader.open(xids, wanted, roles) as view:
             gathered = [
                 Gathered(work, self._evidence(work, shape, keys, view, fetched), fetched, self._gap(shape))
                 for work, shape, keys, fetched in zip(works, shapes, keyed, view.relations, strict=True)
             ]
+            for each in gathered:
+                each.work.narrow({} if each.gap else owned_ids(each.evidence, each.work.roles))
             if await self._see(gathered, view.snapshot, patient):
                 await self._check_versions(gathered)
         until = asyncio.get_running_loop().time() + FILTER_SECONDS
@@ -276,7 +302,7 @@ class Gatherer:
         evidence.old_refused = {role: policy.refusal for role, policy in policies.items() if policy.expression is None}
         evidence.old_timeless = frozenset(role for role, policy in policies.items() if policy.timeless)
         literals = [_literal(evidence.shape, evidence.changes[number]) for number in numbers]
-        old = [_old_texts(evidence.changes[number]) for number in numbers]
+        old = [old_texts(evidence.changes[number]) for number in numbers]
         questions = []
         for role, policy in policies.items():
             may_own = candidates([i for i in identities if i.role == role], evidence.access, old)
@@ -375,14 +401,8 @@ def _conditions(work: Work) -> dict[Condition, None]:
 
 
 def _literal(shape: Shape, change: Change) -> str:
-    values = _old_texts(change)
+    values = old_texts(change)
     return row_literal([values[column.name] for column in shape.columns])
-
-
-def _old_texts(change: Change) -> dict[str, str | None]:
-    assert change.old is not None
-    named = zip(change.relation.columns, change.old, strict=True)
-    return {column.name: value if isinstance(value, str) else None for column, value in named}
 
 
 def _columns_hold(relation: Relation, shape: Shape) -> bool:

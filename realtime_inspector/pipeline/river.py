@@ -348,7 +348,7 @@ class Pipeline:
         xids = [transaction.xid for transaction in batch if transaction.changes and transaction.xid is not None]
         gathered = await self._insist(lambda patient: self._gather(news, works, xids, patient), [work.relation for work in works])
         if gathered is None:
-            self._delivery.announce_gap({a: None for work in works for a in work.audiences}, Reason.INTERNAL_ERROR)
+            self._delivery.announce_gap({a: None for work in works for a in work.touched}, Reason.INTERNAL_ERROR)
             memory.clear()
             return
         outlets = await self._delivery.hand_over(gathered, self._catalog.types, memory)

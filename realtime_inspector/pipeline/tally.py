@@ -60,6 +60,11 @@ class Counting:
         for reason, events in counted.items():
             self._tally.count(reason, events)
 
+    def hidden(self, role: str, subscriptions: Sequence[Subscription], sockets: int) -> None:
+        """Counts for sockets that were not looked at, because they see nothing."""
+        for reason, events in self._for(role, subscriptions).totals.items():
+            self._tally.count(reason, events * sockets)
+
     def _sockets(self, audience: Audience[Outlet], number: int, joined: Joined | None) -> int:
         """How many sockets a decision about this change is for."""
         if joined is None:

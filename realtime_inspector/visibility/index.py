@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 import orjson
 
 from realtime_inspector.model import BEGINNING, UNCHANGED, Change, Identity, Operation, Position, Relation, Row, Value
+from realtime_inspector.visibility.claims import owner
+from realtime_inspector.visibility.crowd import Crowd, Touched
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
 ANY = "*"
@@ -35,13 +37,19 @@ class AudienceKey:
 class Audience(Generic[Outlet]):
     """The sockets that share a key, each with the position after which it receives everything; `filtered`: by any filter.
 
-    `members`: the stream has passed that position. `joining`: it has not yet.
+    `members`: the stream has passed that position. `joining`: it has not yet. `crowds`: where it is counted.
     """
 
     key: AudienceKey
     members: dict[Outlet, Position] = field(default_factory=dict)
     joining: dict[Outlet, Position] = field(default_factory=dict)
     filtered: bool = field(init=False)
+    crowds: list[Crowd["Audience[Outlet]"]] = field(default_factory=list, init=False)
+
+    @property
+    def sockets(self) -> int:
+        """How many there are."""
+        return len(self.members) + len(self.joining)
 
     def __post_init__(self) -> None:
         self.take(self.key)
@@ -80,16 +88,17 @@ class Returning:
 
 @dataclass(slots=True)
 class _Bucket(Generic[Outlet]):
-    """The audiences that name one table: those found by a value of a column, and those that must always be asked.
+    """The audiences that name one table: those found by a value of a column, and those of whom any change may be, in crowds.
 
-    Who is told verdicts is among the latter: an event that the filter leaves out is one of them.
+    `watching`: those that must be looked at every time. Who is told verdicts is among them: what is not for them is told as well.
     """
 
-    general: dict[Audience[Outlet], None] = field(default_factory=dict)
+    watching: dict[Audience[Outlet], None] = field(default_factory=dict)
+    crowds: dict[tuple[str, tuple[Subscription, ...]], Crowd[Audience[Outlet]]] = field(default_factory=dict)
     by_value: dict[TypedColumn, dict[str, dict[Audience[Outlet], None]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.general or self.by_value)
+        return bool(self.watching or self.crowds or self.by_value)
 
 
 class Index(Generic[Outlet]):
@@ -175,6 +184,8 @@ class Index(Generic[Outlet]):
             return
         audience.members.pop(outlet, None)
         audience.joining.pop(outlet, None)
+        for crowd in audience.crowds:
+            crowd.sockets -= 1
         if not audience.members and not audience.joining:
             del self._audiences[audience.key]
             self._displace(audience)
@@ -246,37 +257,52 @@ class Index(Generic[Outlet]):
         """Whether anybody at all asked for this relation."""
         return any(bucket in self._buckets for bucket in _bucket_keys(relation))
 
-    def touched(self, changes: Iterable[Change], *, before: bool = False) -> dict[Audience[Outlet], None]:
-        """The audiences that these changes of one relation may concern, in no particular order, none of them twice.
+    def touched(self, changes: Iterable[Change], *, before: bool = False) -> Touched[Audience[Outlet]]:
+        """The audiences that these changes of one relation may concern.
 
         `before`: also by what the rows were before, as far as the log has it.
         """
-        found: dict[Audience[Outlet], None] = {}
+        named: dict[Audience[Outlet], None] = {}
+        crowds: list[Crowd[Audience[Outlet]]] = []
         changes = list(changes)
         for key in _bucket_keys(changes[0].relation) if changes else ():
             bucket = self._buckets.get(key)
             if bucket is not None:
-                found.update(bucket.general)
+                named.update(bucket.watching)
+                crowds += bucket.crowds.values()
                 for column, by_value in bucket.by_value.items():
-                    found.update(dict.fromkeys(_by_value(changes, column, by_value)))
+                    named.update(dict.fromkeys(_by_value(changes, column, by_value)))
                     if before:
-                        found.update(dict.fromkeys(_by_old_value(changes, column, by_value)))
-        return found
+                        named.update(dict.fromkeys(_by_old_value(changes, column, by_value)))
+        return Touched(named, crowds)
 
     def _enter(self, outlet: Outlet, key: AudienceKey) -> Audience[Outlet]:
         audience = self._audiences.get(key)
         if audience is None:
             audience = self._audiences[key] = Audience(key)
             self._place(audience)
+        for crowd in audience.crowds:
+            crowd.sockets += 1
         self._by_outlet[outlet, key.topic] = audience
         return audience
 
     def _place(self, audience: Audience[Outlet]) -> None:
-        for table, subscriptions in _by_table(audience.key.subscriptions).items():
+        tables = _by_table(audience.key.subscriptions)
+        several = len(tables) > 1 and any(ANY in table for table in tables)  # one change may be found by more than one of them
+        for table, subscriptions in tables.items():
             bucket = self._buckets.setdefault(table, _Bucket())
             equalities = [_lookup(subscription) for subscription in subscriptions]
-            if audience.key.verdicts or any(equality is None for equality in equalities):
-                bucket.general[audience] = None
+            if audience.key.verdicts or several:
+                bucket.watching[audience] = None
+                continue
+            if any(equality is None for equality in equalities):
+                identity, like = audience.key.identity, (audience.key.identity.role, tuple(subscriptions))
+                crowd = bucket.crowds.get(like)
+                if crowd is None:
+                    crowd = bucket.crowds[like] = Crowd(*like)
+                crowd.add(owner(identity.claims), audience)
+                crowd.sockets += audience.sockets
+                audience.crowds.append(crowd)
                 continue
             for equality in equalities:
                 assert equality is not None
@@ -285,9 +311,16 @@ class Index(Generic[Outlet]):
                     bucket.by_value.setdefault(column, {}).setdefault(value, {})[audience] = None
 
     def _displace(self, audience: Audience[Outlet]) -> None:
-        for table in _by_table(audience.key.subscriptions):
-            bucket = self._buckets[table]
-            bucket.general.pop(audience, None)
+        identity = audience.key.identity
+        for crowd in audience.crowds:
+            crowd.remove(owner(identity.claims), audience)
+            crowd.sockets -= audience.sockets
+        audience.crowds.clear()
+        for table, subscriptions in _by_table(audience.key.subscriptions).items():
+            bucket, like = self._buckets[table], (identity.role, tuple(subscriptions))
+            bucket.watching.pop(audience, None)
+            if not bucket.crowds.get(like, True):
+                del bucket.crowds[like]
             for column, by_value in list(bucket.by_value.items()):
                 for value in [value for value, audiences in by_value.items() if audiences.pop(audience, 0) is None]:
                     if not by_value[value]:

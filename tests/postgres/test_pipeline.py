@@ -1,5 +1,6 @@
 """The whole river on a real Postgres, from a commit to the bytes queued for each subscriber."""
 
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -294,3 +295,34 @@ async def test_a_function_that_changes_while_it_is_asked_shows_nobody_the_answer
     await boss.until(1)
     await service.settled()
     assert [len(subscriber.data) for subscriber in subscribers] == [1, 0]
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_nobody_loses_by_owners_alone_being_looked_at(engine: Engine, start: Start, full: bool) -> None:
+    """An owner's id that is spelled otherwise, rows that change hands, and deletions; and everything is counted."""
+    mine = """
+        create table mine (id int primary key, owner uuid); alter table mine enable row level security;
+        create policy own on mine for select using (owner = auth.uid()); grant select on mine to authenticated, service_role;
+        alter publication supabase_realtime add table mine;"""
+    service = await start(SCHEMA + mine + (" alter table mine replica identity full;" if full else ""))
+    carol = "cccccccc-0000-0000-0000-00000000000c"
+    people = {ALICE: user(ALICE), BOB: user(BOB), carol: user(carol.upper()), "nobody": Identity("authenticated", "{}")}
+    subscribers = {sub: await service.join(identity, "mine") for sub, identity in people.items()}
+    boss = await service.join(SERVICE, "mine")
+    hands = [(n, one, other) for n, (one, other) in enumerate(product([ALICE, carol], repeat=2))]
+    for n, first, then in hands:
+        engine.run(f"insert into mine values ({n}, '{first}')")
+        await boss.until(3 * n + 1)
+        engine.run(f"update mine set owner = '{then}' where id = {n}")
+        await boss.until(3 * n + 2)
+        engine.run(f"delete from mine where id = {n}")
+        await boss.until(3 * n + 3)
+    await service.settled()
+    for sub, subscriber in subscribers.items():
+        told = [(d["type"], {**d.get("old_record", {}), **d.get("record", {})}["id"]) for d in subscriber.data]
+        wanted = []
+        for n, first, then in hands:
+            due = {"INSERT": sub == first, "UPDATE": sub == then, "DELETE": sub in (first, then)}
+            wanted += [(event, n) for event in due if due[event]]
+        assert told == wanted
+    assert sum(service.pipeline.tally.reasons.values()) == 3 * len(hands) * 5 + 1

@@ -317,3 +317,44 @@ def test_another_log_ends_every_return() -> None:
     returned(index, "waiting", 4)
     assert sorted(outlet for outlet, _ in index.settle()) == ["behind", "waiting"]
     assert (sorted(places(index)), index.behind, index.returning) == (["behind", "waiting"], None, {})
+
+
+IDS = [f"{n:08d}-0000-0000-0000-000000000000" for n in (1, 2, 3)]
+EVERY = Authorized((Subscription(binding()),))
+
+
+def person(sub: str | None, role: str = "authenticated") -> Identity:
+    return Identity(role, "{}" if sub is None else f'{{"sub":"{sub}"}}')
+
+
+def test_where_only_owners_see_rows_those_are_found_who_may_own_one() -> None:
+    index: Index[str] = Index()
+    people = {"one": person(IDS[0]), "two": person(IDS[1]), "other": person(IDS[2].replace("-", "")), "none": person(None)}
+    for outlet, identity in {**people, "anon": person(None, "anon")}.items():
+        index.subscribe(outlet, "room", "2.0.0", identity, EVERY, False)
+    index.subscribe("watching", "room", "2.0.0", person(IDS[2]), EVERY, True)
+    touched = index.touched([change()])
+    found = {outlet for audience in touched.owning({"authenticated": {IDS[0], None}}) for outlet in audience.joining}
+    assert found == {"one", "other", "anon", "watching"}
+    assert {crowd.role for crowd in touched.crowds} == {"authenticated", "anon"}
+    assert list(touched.owning({})) == list(touched)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from(["enter", "leave", "change", "next"])), max_size=40)
+)
+def test_a_crowd_knows_how_many_sockets_it_has(steps: list[tuple[int, int, str]]) -> None:
+    index: Index[int] = Index()
+    people = [*map(person, IDS), person(None, "anon")]
+    for number, (outlet, who, step) in enumerate(steps):
+        if step == "leave":
+            index.unsubscribe(outlet, "room")
+        elif step == "next":
+            index.change_over(Position(number, 0))
+        else:
+            subscriptions = (*EVERY.subscriptions, Subscription(binding("*"))) if step == "change" else EVERY.subscriptions
+            index.subscribe(outlet, "room", "2.0.0", people[who], Authorized(subscriptions, after=Position(number, 0)), False)
+    touched = index.touched([change()])
+    for crowd in touched.crowds:
+        assert crowd.sockets == sum(audience.sockets for audience in crowd) > 0
+    assert sum(audience.sockets for audience in touched) == len(index)
