@@ -106,6 +106,7 @@ def _build(
         wire=wire,
         verifier=keys,
         serve=hub.serve,
+        publish=hub.publish,
         unready=database.unready if database else list,
         metrics=metrics,
         admin=admin.routes(database.dependencies(hub.close_session)) if database else (),

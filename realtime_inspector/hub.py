@@ -190,6 +190,16 @@ class Hub:
                 "queued_bytes": socket.link.queued_bytes,
             }
 
+    def publish(self, topic: str, sent: Broadcast, origin: str = "") -> bool:
+        """Hands a broadcast to every member of a topic. `origin`: the socket that sent it. False: dropped, there are too many."""
+        envelope = Envelope(origin, sent.event, sent.encoding, sent.payload, sent.meta)
+        try:
+            self._publishing.put_nowait((topic, self._seal_envelope.encode(envelope)))
+        except asyncio.QueueFull:
+            self._dropped.value += 1
+            return False
+        return True
+
     def close_session(self, session_id: str) -> None:
         """Closes every socket that used a token of this impersonation."""
         for socket in self._borrowed.pop(session_id, ()):
@@ -281,12 +291,7 @@ class Hub:
         self._part(socket, effect.topic)
 
     def _publish(self, socket: Socket, effect: effects.Publish) -> None:
-        sent = effect.broadcast
-        envelope = Envelope(socket.name, sent.event, sent.encoding, sent.payload, sent.meta)
-        try:
-            self._publishing.put_nowait((effect.topic, self._seal_envelope.encode(envelope)))
-        except asyncio.QueueFull:
-            self._dropped.value += 1
+        self.publish(effect.topic, effect.broadcast, socket.name)
 
     def _track(self, socket: Socket, effect: effects.Track) -> None:
         present = self._present[effect.topic]

@@ -1,8 +1,8 @@
 """The HTTP side of the service: the WebSocket handshake, health, metrics, the admin interface and the page.
 
-Who may use it from a browser. The socket: a page of any origin, because it must bring a token and no cookie is ever read, so
-that no page can borrow somebody's right (official clients usually live on another origin). The admin interface and the page:
-their own origin and the configured ones, under a host name that is known, so that DNS rebinding finds no way in.
+Who may use it from a browser. The socket and broadcasts: a page of any origin, because it must bring a token and no cookie is
+ever read, so that no page can borrow somebody's right (official clients usually live on another origin). The admin interface and
+the page: their own origin and the configured ones, under a host name that is known, so that DNS rebinding finds no way in.
 """
 
 import ipaddress
@@ -25,7 +25,7 @@ from realtime_inspector.errors import Forbidden, RealtimeError, TokenMissing
 from realtime_inspector.model import Token
 from realtime_inspector.ports import TokenVerifier
 from realtime_inspector.protocol.serializer import Serializer, choose
-from realtime_inspector.server import page
+from realtime_inspector.server import broadcasts, page
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.metrics import CONTENT_TYPE, Metrics
 from realtime_inspector.server.outbox import Link
@@ -50,6 +50,7 @@ class Site:
     wire: Wire
     verifier: TokenVerifier
     serve: Serve
+    publish: broadcasts.Publish
     unready: Callable[[], Sequence[str]]
     metrics: Metrics
     admin: Sequence[BaseRoute] = ()
@@ -73,6 +74,7 @@ def application(site: Site) -> ASGIApp:
     routes: list[BaseRoute] = [
         *(WebSocketRoute(path, handshake.answer) for path in SOCKET_PATHS),
         *(Route(f"/{endpoint.__name__}", endpoint) for endpoint in (healthz, readyz, metrics)),
+        *broadcasts.routes(site.verifier, site.publish, site.settings.frame_bytes),
         *site.admin,
         *page.routes(page.find_page()),
     ]
@@ -152,7 +154,7 @@ class _Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         objection = None
-        if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
+        if scope["type"] == "http" and scope["path"].startswith(_GUARDED) and not scope["path"].startswith(broadcasts.PATHS):
             objection = self._guard.objection(Request(scope))
         if objection is None:
             await self._app(scope, receive, send)

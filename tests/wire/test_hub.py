@@ -88,7 +88,7 @@ async def parts(world: World | None = None, *, relayed: bool = False, **given: A
         metrics=metrics,
     )
     wire = Wire(outbox, settings.queue_bytes, settings.queue_seconds, count)
-    site = Site(settings, wire, keys, hub.serve, list, metrics)
+    site = Site(settings, wire, keys, hub.serve, hub.publish, list, metrics)
     hub.start()
     stop = asyncio.Event()
     try:

@@ -1,0 +1,189 @@
+"""Broadcasts over HTTP: a batch of messages, or one message whose body is the payload itself.
+
+Any page may call it, for it must bring a token and no cookie is read. Statuses and bodies are those of Supabase Realtime, whose
+clients demand exactly 202; `code` and `hint` are additions.
+"""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from realtime_inspector.errors import PayloadTooLarge, RealtimeError, TokenMissing
+from realtime_inspector.ports import TokenVerifier
+from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+
+PATHS: Final = ("/api/broadcast", "/realtime/v1/api/broadcast")
+BATCH: Final = 100
+"""Messages in one request."""
+LARGEST_TOPIC: Final = 255 - len("realtime:")
+"""Bytes; a binary frame has one for the size of the whole topic."""
+PRIVATE: Final = {"code": "PrivateChannelsUnsupported", "hint": "Leave `private` out: private channels are not supported yet."}
+MEDIA_TYPE: Final = "Unsupported Media Type. Use application/json or application/octet-stream"
+_ENCODINGS: Final = {"": Encoding.JSON, "application/json": Encoding.JSON, "application/octet-stream": Encoding.BINARY}
+_SHARED: Final = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "POST",
+    "access-control-allow-headers": "authorization, apikey, content-type, x-client-info",
+    "access-control-max-age": "600",
+}
+_single: Final = re.compile(rb"/broadcast/([^/]+)/events/([^/]+)/?$").search
+_log = structlog.get_logger(__name__)
+
+Publish = Callable[[str, Broadcast], bool]
+"""Takes a topic and a message for all its members; False when there are too many already."""
+
+
+class _Item(msgspec.Struct):
+    topic: Any = None
+    event: Any = None
+    payload: msgspec.Raw = msgspec.Raw()
+    private: Any = False
+    id: Any = None
+
+
+class _Batch(msgspec.Struct):
+    messages: list[_Item]
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, **body: object) -> None:
+        super().__init__(status)
+        self.response = _answer(status, body)
+
+
+def routes(verifier: TokenVerifier, publish: Publish, largest: int) -> list[Route]:
+    """Both forms under both prefixes. `largest`: bytes that a payload may have; a batch may have ten times as many."""
+
+    async def batch(request: Request) -> Response:
+        items = _parse(await _body(request, 10 * largest), largest)
+        for item in items:
+            if not item.private and not publish(f"realtime:{item.topic}", _wrapped(item)):
+                raise _too_many()
+        return Response(status_code=202)
+
+    async def single(request: Request) -> Response:
+        named = _single(request.scope["raw_path"])
+        if named is None:
+            raise _Refused(404, message="Not Found", hint="POST /api/broadcast/TOPIC/events/EVENT, both percent-encoded.")
+        topic, event = (unquote(part.decode("latin-1")) for part in named.groups())
+        encoding = _ENCODINGS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
+        if encoding is None:
+            raise _Refused(415, error=MEDIA_TYPE)
+        if request.query_params.get("private", "").lower() in ("true", "1"):
+            raise _Refused(403, message="Unauthorized", **PRIVATE)
+        problems = {"topic": _name(topic, LARGEST_TOPIC), "event": _name(event, LARGEST_TOPIC)}
+        payload = await _body(request, largest)
+        if encoding is Encoding.JSON and not _is_json(payload):
+            problems["payload"] = ["is no JSON"]
+        if any(problems.values()):
+            raise _Refused(422, errors={name: told for name, told in problems.items() if told})
+        if not publish(f"realtime:{topic}", Broadcast(event, payload, encoding)):
+            raise _too_many()
+        return Response(status_code=202)
+
+    def route(path: str, act: Callable[[Request], Awaitable[Response]]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            response = Response(status_code=204) if request.method == "OPTIONS" else await _admitted(request, verifier, act)
+            response.headers.update(_SHARED)
+            return response
+
+        return Route(path, endpoint, methods=["POST", "OPTIONS"])
+
+    return [route(path + rest, act) for path in PATHS for rest, act in (("", batch), ("/{rest:path}", single))]
+
+
+async def _admitted(request: Request, verifier: TokenVerifier, act: Callable[[Request], Awaitable[Response]]) -> Response:
+    try:
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        token = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("apikey", "")
+        if not token:
+            raise TokenMissing
+        await verifier.verify(token, time.time())
+        return await act(request)
+    except _Refused as refused:
+        return refused.response
+    except RealtimeError as error:
+        message = "Unauthorized" if error.status == 401 else error.text
+        return _answer(error.status, {"message": message, "error": error.text, "code": error.code, "hint": error.remedy})
+    except Exception:
+        _log.exception("request_failed", method=request.method, path=request.scope["path"])
+        return _answer(500, {"message": "Internal error", "hint": "The log of the service says more."})
+
+
+async def _body(request: Request, largest: int) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > largest:
+            raise PayloadTooLarge(f"The body is larger than {largest} bytes")
+    return bytes(body)
+
+
+def _parse(body: bytes, largest: int) -> list[_Item]:
+    """The messages, each of which is right; the whole batch is refused where one is not."""
+    try:
+        body.decode()
+        items = msgspec.json.decode(body, type=_Batch).messages
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _Refused(422, errors={"messages": ["is invalid"]}, hint=f'Send {{"messages": [...]}}: {error}') from error
+    if not items:
+        raise _Refused(422, errors={"messages": ["can't be blank"]})
+    if len(items) > BATCH:
+        text = "Too many messages to broadcast, please reduce the batch size"
+        raise _Refused(429, message=text, hint=f"At most {BATCH} messages fit into one request.")
+    problems = [_problems(item, largest) for item in items]
+    if any(problems):
+        raise _Refused(422, errors={"messages": problems})
+    return items
+
+
+def _problems(item: _Item, largest: int) -> dict[str, list[str]]:
+    payload = bytes(item.payload)
+    told = {"topic": _name(item.topic, LARGEST_TOPIC), "event": _name(item.event, LARGEST_TOPIC)}
+    if not payload or payload == b"null":
+        told["payload"] = ["can't be blank"]
+    elif not payload.startswith(b"{") or not _is_json(payload):
+        told["payload"] = ["is invalid"]
+    elif len(payload) > largest:
+        told["payload"] = ["is too large"]
+    return {name: problems for name, problems in told.items() if problems}
+
+
+def _name(value: object, largest: int) -> list[str]:
+    if value is None or value == "":
+        return ["can't be blank"]
+    if not isinstance(value, str) or "\0" in value or len(value.encode()) > largest:
+        return ["is invalid"]
+    return []
+
+
+def _wrapped(item: _Item) -> Broadcast:
+    """As a client would have sent it, so that it travels as text to everybody."""
+    meta = {"meta": {"id": item.id}} if isinstance(item.id, str) else {}
+    wrapped = {"type": "broadcast", "event": item.event, "payload": orjson.Fragment(bytes(item.payload)), **meta}
+    return Broadcast(item.event, orjson.dumps(wrapped), Encoding.WRAPPED)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _too_many() -> _Refused:
+    return _Refused(429, message="Too many requests", hint="Send fewer broadcasts at a time.")
+
+
+def _answer(status: int, body: object) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")
