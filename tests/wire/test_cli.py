@@ -75,7 +75,7 @@ def test_init_writes_settings_that_the_doctor_approves(database: str, prepared: 
     assert set(settings) == {
         f"RTI_{name}"
         for name in (
-            *("READER_URL", "EVALUATOR_URL", "JWT_SECRET", "ALLOWED_ROLES", "PRIVILEGED_ROLES"),
+            *("READER_URL", "EVALUATOR_URL", "JWT_SECRET", "ALLOWED_ROLES", "PRIVILEGED_ROLES", "SOURCE"),
             *("PUBLICATION", "SLOT"),
         )
     }

@@ -125,15 +125,17 @@ def test_each_account_receives_what_select_shows(demo: Demo, admin: Admin, resto
     with ExitStack() as stack:
         sockets = _open(demo, people, stack)
         before = _views(admin, people)
+        sent: set[tuple[str, str, object]] = set()
         for number in range(COMMITS):
             changes = workload.commit()
             after = _views(admin, people)
             (row,) = admin.execute("insert into countries (name) values (%s) returning id", [MARKER])
             for (name, vsn), socket in sockets.items():
                 heard = _until(socket, row[0])
-                expected = list(_expected(demo.person(name), changes, before, after))
+                expected = list(_expected(demo.person(name), changes, before, after, sent))
                 assert heard == expected, f"{name} over {vsn}, commit {number}"
                 received += len(heard)
+            sent |= {(name, c.table, c.id) for name in {p.name for p in people} for c in changes if c.id in after[name, c.table]}
             before = after  # no commit touches a marker
     assert received > COMMITS * len(sockets) / 4, "the workload is not much of one"
 
@@ -164,7 +166,10 @@ def _until(socket: Socket, marker: int) -> list[tuple[str, str, object, object]]
     return [(data["type"], data["table"], data.get("record"), data.get("old_record")) for data in changes]
 
 
-def _expected(person: Person, changes: list[Change], before: Views, after: Views) -> Iterator[tuple[str, str, object, object]]:
+def _expected(
+    person: Person, changes: list[Change], before: Views, after: Views, sent: set[tuple[str, str, object]]
+) -> Iterator[tuple[str, str, object, object]]:
+    """`sent`: by person, table and id, the rows that they were sent before: of those they are told when they are gone."""
     for change in changes:
         old = before[person.name, change.table].get(change.id)
         new = after[person.name, change.table].get(change.id)
@@ -177,3 +182,5 @@ def _expected(person: Person, changes: list[Change], before: Views, after: Views
                 yield "UPDATE", change.table, new, shown
             case "DELETE" if old and unasked:
                 yield "DELETE", change.table, None, shown
+            case "DELETE" if (person.name, change.table, change.id) in sent:
+                yield "DELETE", change.table, None, {"id": change.id}
