@@ -280,6 +280,7 @@ class Pipeline:
             self._stream.acknowledge(ring.released)
         else:
             self._bookmark.save(ring.released, ring.floor.commit_lsn)
+            self._stream.acknowledge(self._bookmark.saved_position)  # while changes keep coming, the floor is always ahead
 
     async def _flow(self) -> None:
         while True:

@@ -26,6 +26,7 @@ from realtime_inspector.postgres.sql import quote_identifier
 Connection = AsyncConnection[TupleRow]
 
 CREATION_SECONDS = 10
+FAILOVER_SINCE = 170_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,24 @@ async def identify(connection: Connection) -> Log:
     return Log(str(system), int(timeline), parse_lsn(str(flushed)))
 
 
+async def switch_point(connection: Connection, log: Log, former: Log) -> int | None:
+    """Where the log went over from a former timeline to this one; None when that one is not its past."""
+    if log.system != former.system or log.timeline <= former.timeline:
+        return None
+    try:
+        cursor = await connection.execute(f"TIMELINE_HISTORY {log.timeline}".encode())
+        row = await cursor.fetchone()
+    except psycopg.Error as error:
+        raise explain(error) from error
+    history = row[1] if row else ""  # bytes up to 17
+    # One line for each timeline before this one: its number, the LSN at which it ended, and why.
+    for line in (history if isinstance(history, str) else bytes(history).decode()).splitlines():
+        match line.split("\t"):
+            case [timeline, end, *_] if timeline.strip() == str(former.timeline):
+                return parse_lsn(end)
+    return None
+
+
 async def prepare(connection: Connection, wanted: Wanted, *, known: bool, broken: int) -> int:
     """Makes sure of the slot and returns its confirmed position.
 
@@ -92,12 +111,14 @@ async def prepare(connection: Connection, wanted: Wanted, *, known: bool, broken
         query = sql.load("reader_slot")
         found = await _found(connection, query, wanted.slot)
         if found is not None:
-            ours, lost, confirmed = found
+            ours, lost, confirmed, survives_failover = found
             if not ours:
                 raise SetupError(
                     f"The replication slot {wanted.slot} serves somebody else", hint="Choose another name in RTI_SLOT."
                 )
             if confirmed > broken and not lost:
+                if not survives_failover:
+                    await connection.execute(f"ALTER_REPLICATION_SLOT {quote_identifier(wanted.slot)} (FAILOVER true)".encode())
                 return int(confirmed)
             if confirmed > broken:
                 raise SlotLost(
@@ -179,7 +200,12 @@ async def _check_publication(connection: Connection, publication: str) -> None:
 
 async def _create(connection: Connection, slot: str) -> int:
     try:
-        made = await _row(connection, "select (lsn - '0/0')::int8 from pg_create_logical_replication_slot(%s, 'pgoutput')", slot)
+        # From 17 on a standby that synchronizes slots takes it over; where none does, this changes nothing.
+        if connection.info.server_version >= FAILOVER_SINCE:
+            query: LiteralString = "pg_create_logical_replication_slot(%s, 'pgoutput', failover => true)"
+        else:
+            query = "pg_create_logical_replication_slot(%s, 'pgoutput')"
+        made = await _row(connection, f"select (lsn - '0/0')::int8 from {query}", slot)
     except psycopg.errors.QueryCanceled as error:
         # A slot begins where no transaction is half done, so its creation waits for all that have written something.
         query = "select string_agg(distinct pid::text, ', ') from pg_locks where locktype = 'transactionid' and granted"

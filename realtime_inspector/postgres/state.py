@@ -36,7 +36,7 @@ class State:
 class Fleeting:
     """Stands in for a Bookmark where nothing outlives a connection: every state is a new one."""
 
-    saved_floor = 0
+    saved_floor = saved_position = 0
 
     async def load(self) -> None:
         """Nothing is written."""
@@ -84,6 +84,11 @@ class Bookmark:
             state = await self._load(connection)
             assert state is not None
             return state
+
+    @property
+    def saved_position(self) -> int:
+        """The position that is written down."""
+        return self._saved[0]
 
     @property
     def saved_floor(self) -> int:

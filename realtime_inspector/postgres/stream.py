@@ -100,9 +100,12 @@ class ReplicationStream:
         log = await slots.identify(connection)
         start = max(start_lsn, self._acknowledged)
         if self._log is not None and (log.system, log.timeline) != (self._log.system, self._log.timeline):
-            raise SlotLost("Postgres continues another log, after a failover or a restore; changes in between may be lost")
+            switch = await slots.switch_point(connection, log, self._log)
+            if switch is None or switch < max(self._received, self._last_end, self._acknowledged):
+                what = "Postgres continues another log, after a failover or a restore; changes in between may be lost"
+                raise SlotLost(what, gap="failover")
         if log.flushed < max(start, self._last_end):
-            raise SlotLost("Postgres has lost the end of its log; changes in between may be lost")
+            raise SlotLost("Postgres has lost the end of its log; changes in between may be lost", gap="failover")
         known = self._log is not None or start_lsn > 0
         try:
             confirmed = await slots.prepare(connection, self._wanted, known=known, broken=self._broken)

@@ -441,3 +441,15 @@ async def test_a_fault_of_ours_anywhere_costs_one_gap_and_the_stream_goes_on(
     await tweets.until(3)
     await service.settled()
     assert tweets.story == [1, "internal_error", 2]
+
+
+async def test_the_log_is_let_go_of_while_changes_keep_coming(start: Start) -> None:
+    service = await start(SCHEMA, resume_seconds=0)
+    confirmed = "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = 'test_slot'"
+    ((begun,),) = service.engine.run("select pg_current_wal_lsn()::text")
+    async with asyncio.timeout(15):
+        for number in itertools.count(1):
+            service.engine.run("insert into tweets values (%s)", number)
+            if service.engine.run(confirmed, begun) == [(True,)]:
+                break
+            await asyncio.sleep(0.05)
