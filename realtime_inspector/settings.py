@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jwks_url: str = ""
     jwt_audience: str = ""
     jwt_issuer: str = ""
+    api_keys: tuple[str, ...] = ()
     allowed_roles: tuple[str, ...] = ("anon", "authenticated", "service_role")
     privileged_roles: tuple[str, ...] = ("service_role",)
     admin_role: str = "inspector_admin"
@@ -58,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-LISTS: Final = frozenset({"allowed_roles", "privileged_roles", "allowed_origins", "claims_read"})
+LISTS: Final = frozenset({"api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "claims_read"})
 OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_URL", "RTI_KEY"})
 """Variables with our prefix that are no settings of the service: they are for commands, programs, tests and examples."""
 

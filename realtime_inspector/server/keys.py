@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import ipaddress
+import math
 import time
 from collections import OrderedDict
 from typing import Final
@@ -13,8 +14,8 @@ import structlog
 
 from realtime_inspector.errors import InvalidInput, KeysUnavailable, KeyUnknown, RoleNotAllowed, TokenExpired
 from realtime_inspector.identity.keys import Ring, from_jwks, from_secret
-from realtime_inspector.identity.tokens import Rules, verify
-from realtime_inspector.model import Token
+from realtime_inspector.identity.tokens import Rules, canonical, verify
+from realtime_inspector.model import Identity, Token
 from realtime_inspector.settings import Settings
 
 COOLDOWN: Final = 30.0
@@ -23,6 +24,9 @@ REFRESH_AFTER: Final = 300.0
 """Seconds after which the keys are fetched again in the background, so that a withdrawn key stops counting."""
 FETCH_WITHIN: Final = 5.0
 LARGEST_SET: Final = 262_144
+OPAQUE: Final = "sb_"
+SHORTEST_OPAQUE: Final = 20
+"""Characters: such a key is a password."""
 REMEMBERED: Final = 10_000
 """Verified tokens kept by hash: one client joins many channels with the same token."""
 
@@ -41,6 +45,7 @@ class Keys:
         self._url = _safe(settings.jwks_url)
         if not self._configured and not self._url:
             raise InvalidInput("There is no key to verify tokens", hint="Set RTI_JWT_SECRET, RTI_JWKS or RTI_JWKS_URL.")
+        self._opaque = dict(_opaque(entry, self.rules) for entry in settings.api_keys)
         self._ring = self._configured
         self._fetched = False
         self._tried_at = float("-inf")
@@ -61,7 +66,9 @@ class Keys:
         """Any genuine token that has not expired and was not revoked, the admin's included. Raises a TokenError."""
         if self._url and now - self._tried_at > REFRESH_AFTER:
             self._refresh(now)
-        name = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        name = _hashed(token)
+        if name in self._opaque:
+            return self._opaque[name]
         verified = self._verified.get(name)
         if verified is None or verified.expires_at <= now:
             verified = await self._verify(token, now)
@@ -141,6 +148,20 @@ class Keys:
                 if len(body) > LARGEST_SET:
                     raise InvalidInput(f"The JWK set is larger than {LARGEST_SET} bytes")
         return bytes(body)
+
+
+def _hashed(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+
+
+def _opaque(entry: str, rules: Rules) -> tuple[bytes, Token]:
+    """`KEY=ROLE`: an API key that is no JWT, as gateways of Supabase translate them; it never expires."""
+    key, _, role = (part.strip() for part in entry.partition("="))
+    if not key.startswith(OPAQUE) or len(key) < SHORTEST_OPAQUE or role not in rules.allowed_roles:
+        hint = f"Write KEY=ROLE with a key that begins with {OPAQUE} and a role of RTI_ALLOWED_ROLES, separated by commas."
+        raise InvalidInput(f"RTI_API_KEYS has an entry that cannot be used, for the role {role!r}", hint=hint)
+    claims: dict[str, object] = {"role": role}
+    return _hashed(key), Token(Identity(role, canonical(claims).decode()), math.inf, claims)
 
 
 def _safe(url: str) -> str | None:

@@ -26,6 +26,7 @@ from realtime_inspector.errors import (
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.server.keys import COOLDOWN, LARGEST_SET, REFRESH_AFTER, Keys
 from realtime_inspector.settings import Settings
+from tests.wire.service import client, serving
 
 NOW = 1_800_000_000.0
 SECRET = "a secret of 32 bytes, or of more"
@@ -275,3 +276,35 @@ async def test_a_token_by_the_secret_needs_no_fetch_to_succeed(keys: Keys, issue
     claims = urlsafe_b64encode(json.dumps({"role": "anon", "exp": NOW + 9}).encode()).rstrip(b"=")
     signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), header + b"." + claims, "sha256")).rstrip(b"=")
     assert await keys.verify(b".".join((header, claims, signature)).decode(), NOW)
+
+
+PUBLISHABLE, SECRET_KEY = "sb_publishable_0123456789", "sb_secret_0123456789abcdef"
+
+
+async def test_keys_that_are_no_tokens_stand_for_a_role() -> None:
+    keys = Keys(Settings(jwt_secret=SECRET, api_keys=(f"{PUBLISHABLE}=anon", f"{SECRET_KEY} = service_role")))
+    found = [await keys.verify(key, NOW) for key in (PUBLISHABLE, SECRET_KEY)]
+    assert [(token.identity.role, token.claims) for token in found] == [
+        ("anon", {"role": "anon"}),
+        ("service_role", {"role": "service_role"}),
+    ]
+    assert all(token.expires_at > NOW + 1e12 for token in found)
+    for other in (PUBLISHABLE[:-1], PUBLISHABLE + "0", "sb_", "anon", f"{PUBLISHABLE}=anon"):
+        with pytest.raises(TokenMalformed):
+            await keys.verify(other, NOW)
+
+
+@pytest.mark.parametrize(
+    "entry", ["", PUBLISHABLE, f"{PUBLISHABLE}=", f"{PUBLISHABLE}=admin", "sb_short=anon", "0123456789" * 3 + "=anon"]
+)
+def test_an_entry_that_cannot_be_meant_is_refused_without_telling_it(entry: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        Keys(Settings(jwt_secret=SECRET, api_keys=(entry,)))
+    assert "RTI_API_KEYS" in refusal.value.text
+    assert "0123456789" not in refusal.value.text + refusal.value.remedy
+
+
+async def test_a_socket_opens_with_a_publishable_key_and_lives_under_it() -> None:
+    async with serving(api_keys=(f"{PUBLISHABLE}=anon",)) as service, client(service, key=PUBLISHABLE) as member:
+        await member.join()
+        await member.alive()
