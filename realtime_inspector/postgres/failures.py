@@ -9,7 +9,7 @@ from realtime_inspector.errors import DatabaseUnavailable, InvalidInput, Realtim
 
 POOLERS = ("unsupported startup parameter", 'prepared statement "__asyncpg_')
 """What PgBouncer says, and what Postgres says to a session that it was not prepared in."""
-DIRECT = "Let RTI_READER_URL name the server itself, or a pooler in session mode."
+DIRECT = "Let RTI_READER_URL name the server itself."
 
 
 @contextmanager
