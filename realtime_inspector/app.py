@@ -34,6 +34,7 @@ from realtime_inspector.visibility.subscription import Authorized
 ADMIN_CONNECTIONS: Final = 4
 RETRY_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 0.5
+AT_MOST_ONCE: Final = "Changes come from triggers: at most once, with a gap notice after every reconnection"
 _log = structlog.get_logger(__name__)
 
 Ready = Callable[[str, int], None]
@@ -148,12 +149,13 @@ class _Database:
         """Why the service does not serve."""
         status = self.pipeline.status()
         if not status["attached"]:
-            return [f"The replication stream is not attached: {status['fault']}"]
+            return [f"The stream of changes is not attached: {status['fault']}"]
         return [] if self.prepared.is_set() else ["Ended impersonations are not known yet"]
 
     def notes(self) -> Sequence[str]:
         """What whoever runs the service should know."""
-        return [note] if (note := self.pipeline.guard.note) else []
+        promise = [AT_MOST_ONCE] if self.settings.source == "notify" else []
+        return [*promise, note] if (note := self.pipeline.guard.note) else promise
 
     def dependencies(self, close_session: Callable[[str], None]) -> admin.Dependencies:
         """What the admin interface asks of the rest."""

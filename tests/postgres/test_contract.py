@@ -163,13 +163,20 @@ async def test_a_large_transaction_arrives_whole_and_in_order(engine: Engine, be
 
 
 async def test_a_row_comes_before_the_rows_that_it_takes_along(engine: Engine, begin: Start) -> None:
-    service = await begin()
-    engine.run("insert into open values (1, 'a'), (2, 'b'); insert into lines values (1, 1), (1, 2), (2, 1)")
+    """By a foreign key, and by a trigger of the application."""
+    service = await begin(f"""{SCHEMA}
+        create function follow() returns trigger language plpgsql as $$ begin
+          insert into lines values (new.id, 1), (new.id, 2); return null; end $$;
+        create trigger "A follow" after insert on open for each row execute function follow();""")
     boss = await service.join(SERVICE, "open", "lines")
-    engine.run("delete from open where id = 1")
+    engine.run("insert into open values (1, 'a')")
     await boss.until(3)
+    engine.run("delete from open where id = 1")
+    await boss.until(6)
     await service.settled()
-    assert told(boss) == [("open", "DELETE", 1), ("lines", "DELETE", 1), ("lines", "DELETE", 2)]
+    assert told(boss) == [
+        (table, operation, id_) for operation in ("INSERT", "DELETE") for table, id_ in (("open", 1), ("lines", 1), ("lines", 2))
+    ]
 
 
 async def test_writers_at_the_same_time_are_told_in_the_order_of_their_commits(engine: Engine, begin: Start) -> None:
@@ -267,3 +274,24 @@ async def test_after_a_cut_everything_comes_or_a_gap_before_anything_newer(engin
     seen = [id_ for id_ in ids if id_ is not None]
     assert seen == sorted(set(seen))
     assert ids[-1] in (39, None)
+
+
+async def test_who_comes_back_is_sent_what_it_missed_or_learns_that_it_cannot_be(engine: Engine, begin: Start) -> None:
+    service = await begin()
+    witness, first = await service.join(SERVICE, "open"), await service.join(SERVICE, "open")
+    engine.run("insert into open values (1, 'a')")
+    await first.until(1)
+    service.index.unsubscribe(first, "realtime:room")
+    engine.run("insert into open values (2, 'b'), (3, 'c')")
+    await service.settled()
+    second = await service.join(SERVICE, "open", resume=first.resume)
+    await second.hears(lambda: len(second.data) == 2)
+    assert [id_ for _, _, id_ in told(second)] == [2, 3]
+    service.index.unsubscribe(second, "realtime:room")
+    heard = len(witness.received)
+    engine.run(CUT)
+    engine.run("insert into open values (4, 'd')")
+    await witness.until(heard + 1)
+    third = await service.join(SERVICE, "open", resume=first.resume)
+    await third.hears(lambda: third.unknown or len(third.data) == 3)
+    assert [id_ for _, _, id_ in told(third)] == ([] if third.unknown else [2, 3, 4])

@@ -23,7 +23,8 @@ __all__ = ["start"]
 SCHEMA = """
 create table open (id text primary key, name text); create table other (id int primary key);
 create table secret (id int primary key);
-grant select on open, other, secret to anon, service_role;
+create table parted (id int primary key) partition by range (id); create table part partition of parted default;
+grant select on open, other, secret, parted, part to anon, service_role;
 create publication supabase_realtime for table open, other;
 """
 LISTENER = "from pg_stat_activity where datname = current_database() and application_name = 'realtime_inspector listener'"
@@ -114,14 +115,15 @@ async def test_a_table_without_triggers_is_refused_with_the_remedy(engine: Engin
 
 
 async def test_what_strangers_notify_does_nothing(engine: Engine, start: Start) -> None:
-    service = await start(SCHEMA + "insert into secret values (1); insert into other values (1);", source="notify")
+    rows = "insert into secret values (1); insert into parted values (1); insert into other values (1);"
+    service = await start(SCHEMA + rows, source="notify")
     anon, boss = await service.join(ANON, "*"), await service.join(SERVICE, "*")
-    other, secret = engine.oid("other"), engine.oid("secret")
+    other, secret, part = engine.oid("other"), engine.oid("secret"), engine.oid("part")
     forged = [
         "", "x", "[]", "null", "[1,2,3]", '{"a":1}', "[" * 5_000, '[1,2,3,"INSERT","x"]', '[1,2,3,"SELECT",{}]', "é\u2028🦩",
-        f'[1,2,{secret},"UPDATE",{{"id":"1"}}]', '[1,2,99999999999999999999,"UPDATE",{"id":"1"}]', '[1,2,-1,"INSERT",{"id":"1"}]',
-        f'[1,{2**62},{other},"UPDATE",{{"id":"\\u0000"}}]', f'[1,2,{other},"UPDATE",{{"id":"9"}}]',
-        f'[1,2,{other},"UPDATE",{{"id":"x"}}]',
+        f'[1,2,{secret},"UPDATE",{{"id":"1"}}]', f'[1,2,{part},"UPDATE",{{"id":"1"}}]', '[1,2,-1,"INSERT",{"id":"1"}]',
+        '[1,2,99999999999999999999,"UPDATE",{"id":"1"}]', f'[1,{2**62},{other},"UPDATE",{{"id":"\\u0000"}}]',
+        f'[1,2,{other},"UPDATE",{{"id":"9"}}]', f'[1,2,{other},"UPDATE",{{"id":"x"}}]',
     ]  # fmt: skip
     for payload in forged:
         engine.run("select pg_notify('realtime_inspector', %s)", payload)

@@ -125,7 +125,7 @@ async def test_a_service_that_is_not_ready_says_what_is_missing() -> None:
                 await asyncio.sleep(0.05)
         assert answer.status_code == 503
         assert answer.json()["ready"] is False
-        assert answer.json()["reasons"][0].startswith("The replication stream is not attached: ")
+        assert answer.json()["reasons"][0].startswith("The stream of changes is not attached: ")
         assert (await http.get("/healthz")).status_code == 200
         assert "realtime_inspector_attached 0.0" in (await http.get("/metrics")).text
     assert told == []

@@ -6,6 +6,7 @@ import httpx
 import psycopg
 import pytest
 
+from realtime_inspector.app import AT_MOST_ONCE
 from realtime_inspector.doctor.checks import check
 from realtime_inspector.doctor.findings import Level
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
@@ -67,4 +68,8 @@ async def test_changes_flow_without_replication_and_a_cut_is_told(database: tupl
             run(url, f"insert into public.orders values (4, '{ALICE}')")
             assert (await alice.event())[1]["data"]["record"]["id"] == 4
         async with httpx.AsyncClient(trust_env=False) as http:
-            assert (await http.get(f"{service.url}/readyz")).json()["ready"]
+            assert (await http.get(f"{service.url}/readyz")).json() == {
+                "ready": True,
+                "reasons": [],
+                "notes": [AT_MOST_ONCE],
+            }
