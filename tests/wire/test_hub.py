@@ -20,7 +20,7 @@ from realtime_inspector.channel.session import Limits
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.hub import QUESTIONS, SESSION_ENDED, Hub
 from realtime_inspector.identity.tokens import NAMESPACE
-from realtime_inspector.model import Binding, Identity
+from realtime_inspector.model import Binding, Identity, Position
 from realtime_inspector.server import serving as listening
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.http import Handshake, Site, application
@@ -42,10 +42,12 @@ class World:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Identity, tuple[Binding, ...]]] = []
+        self.resumed: list[tuple[str, str | None]] = []
         self.answer: asyncio.Future[Authorized] = asyncio.get_running_loop().create_future()
 
-    async def authorize(self, identity: Identity, bindings: tuple[Binding, ...], _topic: str, _resume: str | None) -> Authorized:
+    async def authorize(self, identity: Identity, bindings: tuple[Binding, ...], topic: str, resume: str | None) -> Authorized:
         self.asked.append((identity, bindings))
+        self.resumed.append((topic, resume))
         return await asyncio.shield(self.answer)
 
 
@@ -83,7 +85,7 @@ async def parts(world: World | None = None, *, relayed: bool = False, **given: A
         broker=broker,
         verifier=keys,
         authorize=(world or World()).authorize,
-        moment=str,
+        moment=lambda: "now",
         limits=Limits(channels=settings.channels_per_socket),
         metrics=metrics,
     )
@@ -359,3 +361,49 @@ async def test_a_refusal_needs_no_extension() -> None:
         }
         answer = await http.get(f"{running.service.url}/socket/websocket", headers=headers)
         assert (answer.status_code, answer.json()) == (401, {"error": "API key is missing"})
+
+
+@pytest.mark.parametrize("vsn", VERSIONS)
+async def test_a_heartbeat_tells_the_moment_to_those_who_were_told_how_to_come_back(vsn: str) -> None:
+    world = World()
+    async with parts(world) as running, client(running.service, vsn) as member, client(running.service) as other:
+        await ask(member)
+        subscription = Subscription(Binding(1, "*", "public", "tweets"))
+        world.answer.set_result(Authorized((subscription,), resume_token="TOKEN"))
+        assert (await member.event())[1]["response"]["resume"] == "TOKEN"
+        assert (await member.event())[0] == "system"
+        ref = await member.send("phoenix", "heartbeat", {})
+        assert (await member.next())[1:] == (ref, "phoenix", "phx_reply", {"status": "ok", "response": {"moment": "now"}})
+        await other.alive()
+
+
+async def test_who_still_catches_up_is_told_no_moment() -> None:
+    world = World()
+    async with parts(world) as running, client(running.service) as member:
+        await ask(member)
+        subscription = Subscription(Binding(1, "*", "public", "tweets"))
+        world.answer.set_result(Authorized((subscription,), resume_token="TOKEN", returns=True))
+        for _ in ("reply", "system"):
+            await member.next()
+        await member.alive()
+        running.index.begin_round()
+        await member.alive()
+        running.index.end_round(Position(9, 0))
+        await member.send("phoenix", "heartbeat", {})
+        assert (await member.event())[1]["response"] == {"moment": "now"}
+
+
+@pytest.mark.parametrize("vsn", VERSIONS)
+async def test_a_join_says_how_it_comes_back_and_is_told_if_that_means_nothing(vsn: str) -> None:
+    world = World()
+    async with parts(world) as running, client(running.service, vsn) as member:
+        config = {"presence": {"enabled": False}, "postgres_changes": [TWEETS], "broadcast": {"resume": "OLD"}}
+        await member.send(ROOM, "phx_join", {"config": config})
+        await until(lambda: world.asked)
+        assert world.resumed == [(ROOM, "OLD")]
+        subscription = Subscription(Binding(1, "*", "public", "tweets"))
+        world.answer.set_result(Authorized((subscription,), resume_token="NEW", gap=True))
+        messages = [(await member.event())[1] for _ in range(3)]
+        assert messages[0]["response"]["resume"] == "NEW"
+        assert [message["message"] for message in messages[1:]] == ["Subscribed to PostgreSQL", "gap: unknown_position"]
+        assert (messages[2]["status"], messages[2]["extension"]) == ("ok", "resume")
