@@ -155,6 +155,7 @@ class Reason(StrEnum):
     ROW_GONE = "row_gone"
     NO_KEY = "no_key"
     OLD_ROW_UNKNOWN = "old_row_unknown"
+    COLUMNS_CHANGED = "columns_changed"
     LOOKUP_TOO_SLOW = "lookup_too_slow"
     LEFT_VIEW = "left_view"
     UNSUPPORTED_RELATION = "unsupported_relation"

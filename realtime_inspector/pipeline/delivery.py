@@ -17,7 +17,6 @@ from realtime_inspector.ports import Outlet
 from realtime_inspector.protocol.frames import gap, system
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
-from realtime_inspector.replication.values import TypeCatalog
 from realtime_inspector.visibility.decisions import Decision, Joined, decide, remembers
 from realtime_inspector.visibility.index import Audience, AudienceKey
 from realtime_inspector.visibility.memory import Memory, Passage
@@ -52,7 +51,7 @@ class Delivery:
         self._record_bytes = record_bytes
         self._lagging: set[Outlet] = set()
 
-    async def hand_over(self, gathered: Sequence[Gathered], types: TypeCatalog, memory: Memory[Audience[Outlet]]) -> list[Outlet]:
+    async def hand_over(self, gathered: Sequence[Gathered], memory: Memory[Audience[Outlet]]) -> list[Outlet]:
         """Builds everything that the evidence allows, then queues it without a pause: a batch goes whole or not at all.
 
         While it builds, the loop has its turn now and then: who left meanwhile is no member any more when it is queued.
@@ -62,7 +61,9 @@ class Delivery:
         pause_at = loop.time() + TURN
         blocks: dict[Audience[Outlet], list[_Frame]] = {}
         for each in gathered:
-            rendering = Rendering(each.evidence, each.work.committed_at, each.fetched, types, self.tokens, self._record_bytes)
+            rendering = Rendering(
+                each.evidence, each.work.committed_at, each.fetched, each.types, self.tokens, self._record_bytes
+            )
             making = _Making(each, rendering, Counting(self.tally, each.evidence), _passage(each, memory), self.gaps)
             for role, subscriptions, sockets in each.work.hidden:
                 making.counting.hidden(role, subscriptions, sockets)
@@ -160,9 +161,9 @@ class _Making:
 
 
 def _passage(each: Gathered, memory: Memory[Audience[Outlet]]) -> Passage[Audience[Outlet]] | None:
-    """The changes on their way through the memory; it has nothing to tell of what is not served, or has no key."""
+    """The changes on their way through the memory; it has nothing to tell of what is not served, has no key, or was altered."""
     evidence, shape, changes = each.evidence, each.evidence.shape, each.work.changes
-    if shape.refusal is not None or not shape.key:
+    if shape.refusal is not None or not shape.key or evidence.altered:
         memory.forget_table(each.work.relation.oid)
         return None
     types = tuple(column.type_oid for column in shape.columns if column.name in shape.key)

@@ -9,8 +9,9 @@ from itertools import pairwise
 from typing import Literal
 
 from realtime_inspector.errors import DatabaseUnavailable
-from realtime_inspector.model import UNCHANGED, Change, Identity, Operation, Reason, Relation, Transaction, Value
+from realtime_inspector.model import Change, Identity, Operation, Reason, Relation, Transaction
 from realtime_inspector.pipeline.askers import Askers, about_rows, askers, candidates, checked, old_texts, owned_ids
+from realtime_inspector.pipeline.columns import Keys, as_now, keys, none, under
 from realtime_inspector.pipeline.partitions import relations_of, under_roots
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
@@ -25,6 +26,7 @@ from realtime_inspector.postgres.snapshot import (
     View,
     Wanted,
 )
+from realtime_inspector.replication.values import TypeCatalog
 from realtime_inspector.visibility.crowd import Touched
 from realtime_inspector.visibility.facts import Kind, Shape
 from realtime_inspector.visibility.filters import Condition
@@ -82,6 +84,12 @@ class Work:
         self.audiences = [audience for audience in found if audience.waits_for(last)]
         self.identities = list(dict.fromkeys([audience.key.identity for audience in self.audiences]))
 
+    def under(self, relation: Relation | None) -> "Work":
+        """The same under present names of columns; with none of the old values where these are not known."""
+        if relation is self.relation:
+            return self
+        return replace(self, relation=relation or self.relation, changes=under(self.changes, relation))
+
     def halves(self) -> list["Work"]:
         """The same in two, between transactions; nothing where there is but one."""
         commits = [change.position.commit_lsn for change in self.changes]
@@ -95,11 +103,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A work with its evidence and the rows as they were fetched. `gap`: changes are lost from here on, and why."""
+    """A work with its evidence, the rows as they were fetched, and the types as they were then.
+
+    `gap`: changes are lost from here on, and why.
+    """
 
     work: Work
     evidence: Evidence
     fetched: FetchedRelation
+    types: TypeCatalog
     gap: Reason | None = None
 
 
@@ -206,36 +218,50 @@ class Gatherer:
         now = asyncio.get_running_loop().time()
         self._slow = {oid: until for oid, until in self._slow.items() if until > now}
         shapes = [shape or _vanished(w.relation) for shape, w in zip(await self._shapes(works), works, strict=True)]
-        keyed = [_keys(work, shape, trusting and shape.oid not in self._slow) for work, shape in zip(works, shapes, strict=True)]
-        wanted = [
-            Wanted(
-                shape, keys.distinct, keys.content, self._catalog.types.composites(column.type_oid for column in shape.columns)
-            )
-            for shape, keys in zip(shapes, keyed, strict=True)
+        relations = [as_now(work.relation, shape) if trusting else None for work, shape in zip(works, shapes, strict=True)]
+        works = [work.under(relation) for work, relation in zip(works, relations, strict=True)]
+        altered = [relation is None and not shape.refusal for relation, shape in zip(relations, shapes, strict=True)]
+        keyed = [
+            none(work.changes) if gone or shape.oid in self._slow else keys(work.relation, work.changes, shape)
+            for work, shape, gone in zip(works, shapes, altered, strict=True)
         ]
+        types = self._catalog.types
+        wanted = [Wanted(shape, own.distinct, own.content) for shape, own in zip(shapes, keyed, strict=True)]
         roles = sorted({role for work in works for role in work.roles})
         async with self._reader.open(xids, wanted, roles) as view:
             gathered = [
-                Gathered(work, self._evidence(work, shape, keys, view, fetched), fetched, self._gap(shape))
-                for work, shape, keys, fetched in zip(works, shapes, keyed, view.relations, strict=True)
+                Gathered(work, self._evidence(work, shape, own, view, fetched, gone), fetched, types, self._gap(shape, gone))
+                for work, shape, own, fetched, gone in zip(works, shapes, keyed, view.relations, altered, strict=True)
             ]
             for each in gathered:
                 each.work.narrow({} if each.gap else owned_ids(each.evidence, each.work.roles))
             if await self._see(gathered, view.snapshot, patient):
                 await self._check_versions(gathered)
+        # Values are written as their types are at that moment, whatever the snapshot, and nothing locks a type.
+        if not await self._catalog.types_hold({column.type_oid for shape in shapes for column in shape.columns}):
+            raise RelationMoved("a composite type has other fields now")
         until = asyncio.get_running_loop().time() + FILTER_SECONDS
         for each in gathered:
             await self._filter(each, until)
         self._untold -= {each.evidence.shape.oid for each in gathered}
         return gathered
 
-    def _gap(self, shape: Shape) -> Reason | None:
+    def _types_hold(self, work: Work, shape: Shape) -> bool:
+        """Whether the log's values of composite types are of the form that these types have now."""
+        moved = self._catalog.moved
+        composites = self._catalog.types.composites(column.type_oid for column in shape.columns) if moved else ()
+        until = max((moved.get(oid, 0) for oid in composites), default=0)
+        return all(change.position.commit_lsn > until for change in work.changes)
+
+    def _gap(self, shape: Shape, altered: bool) -> Reason | None:
+        if altered:
+            return Reason.COLUMNS_CHANGED
         return Reason.LOOKUP_TOO_SLOW if shape.oid in self._untold else None
 
     async def _shapes(self, works: Sequence[Work]) -> list[Shape | None]:
         return await self._catalog.shapes([work.relation for work in works])
 
-    def _evidence(self, work: Work, shape: Shape, keys: "_Keys", view: View, fetched: FetchedRelation) -> Evidence:
+    def _evidence(self, work: Work, shape: Shape, own: Keys, view: View, fetched: FetchedRelation, altered: bool) -> Evidence:
         names = [name for name, _ in fetched.columns]
         stored = _stored(fetched)
         numbers = {row.ctid: number for number, row in enumerate(stored)}
@@ -243,13 +269,14 @@ class Gatherer:
         return Evidence(
             shape=shape,
             changes=work.changes,
-            rows=[None if place is None else found.get(place) for place in keys.of_change],
+            rows=[None if place is None else found.get(place) for place in own.of_change],
             values=[dict(zip(names, row.values, strict=True)) for row in stored],
             access=view.access.get(shape.oid, {}),
             privileged=self._privileged,
             deletes=self._deletes,
             left_view=self._left_view,
-            columns_hold=_columns_hold(work.relation, shape),
+            types_hold=self._types_hold(work, shape),
+            altered=altered,
             too_slow=shape.oid in self._slow,
         )
 
@@ -294,7 +321,7 @@ class Gatherer:
         identities = checked(each.work.identities, evidence)
         if not numbers or not identities or evidence.shape.refusal:
             return []
-        if not evidence.columns_hold or len(each.work.relation.columns) != len(evidence.shape.columns):
+        if not evidence.types_hold or len(each.work.relation.columns) != len(evidence.shape.columns):
             refusal = "the log lacks columns of the old row (generated, not published, or changed since)"
             evidence.old_refused = dict.fromkeys((identity.role for identity in identities), refusal)
             return []
@@ -330,58 +357,6 @@ class Gatherer:
         each.evidence.satisfied = satisfied
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """The distinct keys of the rows to fetch, and for each change the place of its key, None if it has no stored row.
-
-    `content`: see Wanted.
-    """
-
-    distinct: list[tuple[str | None, ...]]
-    of_change: list[int | None]
-    content: tuple[str, ...] = ()
-
-
-def _keys(work: Work, shape: Shape, trusting: bool) -> _Keys:
-    places = {column.name: place for place, column in enumerate(work.relation.columns)}
-    if not trusting or shape.refusal or any(name not in places for name in shape.key):
-        return _Keys([], [None] * len(work.changes))
-    if not shape.key:
-        return _contents(work, shape)
-    known: dict[tuple[str | None, ...], int] = {}
-    of_change: list[int | None] = []
-    of_key = [places[name] for name in shape.key]
-    for change in work.changes:
-        key = () if change.new is None else tuple([v for place in of_key if isinstance(v := _value(change, place), str)])
-        of_change.append(known.setdefault(key, len(known)) if len(key) == len(of_key) else None)
-    return _Keys(list(known), of_change)
-
-
-def _contents(work: Work, shape: Shape) -> _Keys:
-    """Rows of a table without a key, as they were written. What the log has only in part is not looked for.
-
-    Columns count by their place: their names may be others since.
-    """
-    types = [column.type_oid for column in work.relation.columns]
-    written = [column for column in shape.columns if not column.generated]
-    columns = next((some for some in (shape.columns, written) if [column.type_oid for column in some] == types), ())
-    if not columns:
-        return _Keys([], [None] * len(work.changes))
-    known: dict[tuple[str | None, ...], int] = {}
-    of_change: list[int | None] = []
-    for change in work.changes:
-        whole = tuple([value for value in change.new or () if value is not UNCHANGED])
-        of_change.append(known.setdefault(whole, len(known)) if len(whole) == len(columns) else None)
-    return _Keys(list(known), of_change, tuple(column.name for column in columns))
-
-
-def _value(change: Change, place: int) -> Value:
-    """A column of the new row. A key that is stored out of line and did not change stands in the old row only."""
-    assert change.new is not None
-    value = change.new[place]
-    return change.old[place] if value is UNCHANGED and change.old is not None else value
-
-
 def _stored(fetched: FetchedRelation) -> list[FetchedRow]:
     """The distinct rows: equal keys may be spelled differently, such as 1.0 and 1.00, and then find the same one."""
     return list({row.ctid: row for _, row in sorted(fetched.rows.items())}.values())
@@ -403,12 +378,6 @@ def _conditions(work: Work) -> dict[Condition, None]:
 def _literal(shape: Shape, change: Change) -> str:
     values = old_texts(change)
     return row_literal([values[column.name] for column in shape.columns])
-
-
-def _columns_hold(relation: Relation, shape: Shape) -> bool:
-    """Whether the log's columns are still there by these names and types, in this order: a name may be another column's now."""
-    columns = iter([(column.name, column.type_oid) for column in shape.columns])
-    return all((column.name, column.type_oid) in columns for column in relation.columns)
 
 
 def _vanished(relation: Relation) -> Shape:

@@ -352,7 +352,7 @@ class Pipeline:
             self._delivery.announce_gap({a: None for work in works for a in work.touched}, Reason.INTERNAL_ERROR)
             memory.clear()
             return
-        outlets = await self._delivery.hand_over(gathered, self._catalog.types, memory)
+        outlets = await self._delivery.hand_over(gathered, memory)
         await self._delivery.pace(outlets)
 
     async def _gather(

@@ -58,6 +58,9 @@ class Catalog:
         self._roots: dict[int, tuple[Relation | None, Root]] = {}
         self._equal: dict[Relation, Relation] = {}
         self.types: TypeCatalog = build_catalog(())
+        self.moved: dict[int, int] = {}
+        """Composite types that had other fields before, and the LSN up to which the log may have values of that form."""
+        self._types_hold = True
 
     async def close(self) -> None:
         """Ends the connection; the next question makes a new one."""
@@ -69,7 +72,7 @@ class Catalog:
         """Drops what is remembered, because something moved without the stream having said so yet."""
         self._shapes.clear()
         self._equal.clear()
-        self.types = build_catalog(())
+        self._types_hold = False
         self._roots = {oid: (None, root) for oid, (_, root) in self._roots.items()}
 
     async def roots(self, relations: Sequence[Relation]) -> list[Root]:
@@ -77,22 +80,21 @@ class Catalog:
 
         Partitions share one object, unless they differ in what they log. A partition that was dropped since keeps its root.
         """
-        roots = {id(r): known[1] for r in relations if (known := self._roots.get(r.oid)) is not None and known[0] is r}
-        missing = [relation for relation in relations if id(relation) not in roots]
+        known = {id(r): found[1] for r in relations if (found := self._roots.get(r.oid)) is not None and found[0] is r}
+        missing = [relation for relation in relations if id(relation) not in known]
         if missing:
             async with self._asking() as connection:
                 rows = await connection.fetch(sql.load("roots"), list({relation.oid for relation in missing}))
-            found = {row["oid"]: row for row in rows}
-            for relation in missing:
-                _, former = self._roots.get(relation.oid, (None, Root(relation)))
-                if former.relation.oid == relation.oid:
-                    former = Root(relation)  # not a partition, but perhaps described anew
-                root = former if relation.oid not in found else _root(relation, found[relation.oid])
-                if root.relation is not relation:
-                    root = replace(root, relation=self._equal.setdefault(root.relation, root.relation))
-                self._roots[relation.oid] = relation, root
-                roots[id(relation)] = root
-        return [roots[id(relation)] for relation in relations]
+            by_oid = {row["oid"]: row for row in rows}
+        for relation in missing:  # a batch may have several descriptions of one relation, the newest last
+            _, former = self._roots.get(relation.oid, (None, Root(relation)))
+            row = by_oid.get(relation.oid)
+            root = _root(relation, row) if row is not None else _former(relation, former.relation)
+            if root.relation is not relation:
+                root = replace(root, relation=self._equal.setdefault(root.relation, root.relation))
+            known[id(relation)] = root
+            self._roots[relation.oid] = relation, root
+        return [known[id(relation)] for relation in relations]
 
     async def shapes(self, relations: Sequence[Relation]) -> list[Shape | None]:
         """The shape of each relation as it is now; None for one that does not exist any more."""
@@ -102,10 +104,27 @@ class Catalog:
                 self.forget()
             async with self._asking() as connection:
                 found = await read_shapes(connection, {relation.oid for relation in missing})
-                if any(not self.types.knows(c.type_oid) for shape in found.values() for c in shape.columns):
-                    self.types = build_catalog([tuple(row) for row in await connection.fetch(sql.load("types"))])
+                known = all(self.types.knows(c.type_oid) for shape in found.values() for c in shape.columns)
+                if not known or not self._types_hold:
+                    await self._read_types(connection)
             self._shapes.update({id(relation): (relation, found.get(relation.oid)) for relation in missing})
         return [self._shapes[id(relation)][1] for relation in relations]
+
+    async def types_hold(self, oids: Iterable[int]) -> bool:
+        """Whether composite types within these still have the fields that `types` knows."""
+        composites = self.types.composites(oids)
+        if not composites:
+            return True
+        async with self._asking() as connection:
+            return bool(await connection.fetchval(sql.load("unmoved_types"), list(composites), list(composites.values())))
+
+    async def _read_types(self, connection: Connection) -> None:
+        types = build_catalog([tuple(row) for row in await connection.fetch(sql.load("types"))])
+        moved = types.moved(self.types)
+        if moved:
+            lsn = await connection.fetchval("select (pg_current_wal_insert_lsn() - '0/0')::int8")
+            self.moved.update(dict.fromkeys(moved, lsn))
+        self.types, self._types_hold = types, True
 
     async def old_row_policies(self, shape: Shape, roles: Iterable[str]) -> dict[str, OldRowPolicies]:
         """For each role, its policies as an expression over an old row of the relation."""
@@ -173,6 +192,14 @@ def _root(relation: Relation, row: asyncpg.Record) -> Root:
         ),
         order if order != tuple(range(len(columns))) else None,
     )
+
+
+def _former(relation: Relation, root: Relation) -> Root:
+    """A relation that was dropped since: of what it was a partition, its changes still are."""
+    if relation.oid == root.oid:
+        return Root(relation)
+    columns = tuple(replace(column, type_oid=RENAMED) for column in relation.columns)
+    return Root(replace(relation, oid=root.oid, schema=root.schema, name=root.name, columns=columns))
 
 
 def _combine(policies: Sequence[asyncpg.Record]) -> OldRowPolicies:

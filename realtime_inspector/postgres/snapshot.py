@@ -8,7 +8,7 @@ text of the types' output functions, byte for byte what the replication stream g
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psycopg
 from psycopg.pq.abc import PGresult
@@ -58,14 +58,12 @@ class TookTooLong(Exception):
 class Wanted:
     """Rows to fetch of one relation: each key has one text per column of `shape.key`.
 
-    Without a key: per column of `content`, which are all that the log has, None for NULL. `composites`: what is known of the
-    composite types in it, see TypeCatalog.composites.
+    Without a key: per column of `content`, which are all that the log has, None for NULL.
     """
 
     shape: Shape
     keys: Sequence[tuple[str | None, ...]]
     content: tuple[str, ...] = ()
-    composites: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +160,14 @@ class SnapshotReader:
         # Held before the snapshot is taken: what rows, rights, columns and tables are called then stays so until the end.
         holds = [Statement(f"lock table {_source(shape)} in access share mode") for shape in served]
         unmoved = Statement(sql.load("unmoved"), (text_array(names), text_array([shape.signature for shape in served])))
-        composites = {str(oid): fields for each in wanted for oid, fields in each.composites.items()}
-        types = Statement(sql.load("unmoved_types"), (text_array(list(composites)), text_array(list(composites.values()))))
-        checks = [unmoved, types] if composites else [unmoved]
         rows = [_select(each) for each in wanted if each.keys and each.shape.key]
         while True:
-            answers = await trips.ask(BEGIN, *holds, export, access, *checks, *rows)
-            exported, readable, *fetched = answers[1 + len(holds) :]
+            answers = await trips.ask(BEGIN, *holds, export, access, unmoved, *rows)
+            exported, readable, found, *fetched = answers[1 + len(holds) :]
             snapshot, visible = (_text(exported.get_value(0, column)) or "" for column in (0, 1))
             if all(sees(visible, xid) for xid in xids):
-                _check(served, *fetched[: len(checks)])
-                results = iter(fetched[len(checks) :])
+                _check(served, found)
+                results = iter(fetched)
                 rights = await self._rights.read(readable, trips)
                 relations = [
                     NOTHING if not each.keys else _fetched(next(results) if each.shape.key else await _search(trips, each))
@@ -201,10 +196,8 @@ def sees(snapshot: str, xid: int) -> bool:
     return full < int(xmin) or str(full) not in running.split(",")
 
 
-def _check(shapes: Sequence[Shape], unmoved: PGresult, unmoved_types: PGresult | None = None) -> None:
+def _check(shapes: Sequence[Shape], unmoved: PGresult) -> None:
     """Another table may have been given the name since, or a column that of another one: they have other rights."""
-    if unmoved_types is not None and unmoved_types.get_value(0, 0) != b"t":
-        raise psycopg.errors.UndefinedColumn("a composite type has other fields now")
     for number, shape in enumerate(shapes):
         if unmoved.get_value(number, 0) != b"t":
             raise psycopg.errors.UndefinedTable(f"{shape.schema}.{shape.name} is another table now")

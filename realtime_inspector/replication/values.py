@@ -81,6 +81,10 @@ class TypeCatalog:
                 found[oid] = "\n".join(f"{name} {field}" for name, field in known.fields)
         return found
 
+    def moved(self, before: "TypeCatalog") -> list[int]:
+        """The types that had other fields before."""
+        return [oid for oid, own in self._types.items() if oid in before._types and before._types[oid].fields != own.fields]
+
     def encoder(self, oid: int) -> Encoder:
         """The encoder of a type; that of an unknown type gives JSON strings."""
         if oid not in self._encoders:

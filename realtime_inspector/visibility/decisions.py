@@ -18,6 +18,7 @@ from realtime_inspector.visibility.verdicts import Evidence, Sight
 DELIVERED: Final = Verdict(Reason.DELIVERED)
 FILTERED: Final = Verdict(Reason.FILTERED)
 GONE: Final = Verdict(Reason.ROW_GONE)
+ALTERED: Final = Verdict(Reason.COLUMNS_CHANGED, "the table was altered before the change was handled")
 HIDDEN: Final = Verdict(Reason.HIDDEN_BY_POLICY)
 LEFT: Final = Verdict(Reason.LEFT_VIEW, "the row is not in sight any more; a DELETE says so")
 BLIND: Final = Sight()
@@ -110,6 +111,8 @@ class _Sight:
         change = self._evidence.changes[number]
         if change.operation is Operation.TRUNCATE:
             return Verdict(Reason.UNSUPPORTED_RELATION, "TRUNCATE has no rows to check; the protocol has no event for it")
+        if self._evidence.altered:
+            return ALTERED
         if change.operation is Operation.DELETE:
             return self._of_delete(number)
         row = self._evidence.rows[number]
@@ -140,7 +143,7 @@ class _Sight:
         """Whether the values that the log has of the old row may be shown."""
         if self._checked:
             return number in self._old and self._role in self._evidence.old_timeless
-        return self._evidence.columns_hold
+        return self._evidence.types_hold
 
     def askable(self, number: int) -> Sequence[str] | None:
         """The columns that a filter may ask about, None for all: whoever is told a key only learns nothing else by filters."""

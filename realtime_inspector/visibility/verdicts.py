@@ -44,7 +44,8 @@ class Evidence:
     about the past as well; other policies read tables that may have changed with the row.
     `left_view`: whether who loses sight of a row is told so.
     `satisfied`: what Postgres said about conditions that texts cannot decide: the satisfying texts, None if it failed.
-    `columns_hold`: the columns that the log names are still the same ones. `too_slow`: rows were not looked for.
+    `types_hold`: what the log has is written as its types are written now. `too_slow`: rows were not looked for. `altered`: it
+    is not known which columns the log's values belong to now.
     """
 
     shape: Shape
@@ -60,8 +61,9 @@ class Evidence:
     old_timeless: frozenset[str] = frozenset()
     deletes: Literal["checked", "keys"] = "checked"
     left_view: Literal["ignore", "delete"] = "ignore"
-    columns_hold: bool = True
+    types_hold: bool = True
     too_slow: bool = False
+    altered: bool = False
     _old_masks: dict[Condition, frozenset[int]] = field(default_factory=dict, init=False)
     _masks: dict[Condition, frozenset[int]] = field(default_factory=dict, init=False)
     _columns: dict[str, dict[str | None, list[int]]] = field(default_factory=dict, init=False)
