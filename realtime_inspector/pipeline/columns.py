@@ -1,5 +1,6 @@
 """Reads the log by the columns as they are called now: by which of their values a row is found, and what they were before."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,6 +8,9 @@ from msgspec import structs
 
 from realtime_inspector.model import UNCHANGED, Change, Relation, Value
 from realtime_inspector.visibility.facts import Shape
+
+NOWHERE = "\x00"
+"""Begins the name of a column that is gone: no column can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +26,42 @@ class Keys:
 
 
 def as_now(relation: Relation, shape: Shape) -> Relation | None:
-    """The relation with its columns' present names; None if it cannot be told which columns these are.
+    """The relation with its columns' present names, those that are gone under none; None if it cannot be told which are which.
 
-    A name may be another column's now. As they are if they stand there by these names and types, in this order. Otherwise the
-    columns were renamed, if all of them are there still and none was ever dropped: then their places tell which is which.
+    A name may be another column's now.
     """
     present = iter([(column.name, column.type_oid) for column in shape.columns])
     if all((column.name, column.type_oid) in present for column in relation.columns):
         return relation
+    return _dropped(relation, shape) or _renamed(relation, shape)
+
+
+def _dropped(relation: Relation, shape: Shape) -> Relation | None:
+    """If columns were only added, dropped or given other types: those that are there stand in order, with gaps for the others."""
+    facts = {column.name: column for column in shape.columns}
+    waiting = deque(shape.layout)
+    columns = []
+    for place, column in enumerate(relation.columns):
+        following = (name for name in waiting if name is not None)
+        upcoming = next((name for name in following if name == column.name or not facts[name].generated), None)
+        if upcoming == column.name:
+            while waiting.popleft() != upcoming:
+                pass
+            readable = facts[upcoming].type_oid == column.type_oid or upcoming in shape.key
+        elif waiting and waiting[0] is None:
+            waiting.popleft()
+            readable = False
+        else:
+            return None
+        columns.append(column if readable else replace(column, name=f"{NOWHERE}{place}"))
+    return replace(relation, columns=tuple(columns))
+
+
+def _renamed(relation: Relation, shape: Shape) -> Relation | None:
+    """If columns were only renamed, and none was ever dropped: then their places tell which is which."""
     types = [column.type_oid for column in relation.columns]
     written = [column for column in shape.columns if not column.generated]
-    for columns in (shape.columns, written) if shape.gapless else ():
+    for columns in (shape.columns, written) if None not in shape.layout else ():
         if [column.type_oid for column in columns] == types:
             renamed = [replace(old, name=new.name) for old, new in zip(relation.columns, columns, strict=True)]
             return replace(relation, columns=tuple(renamed))
@@ -46,38 +75,28 @@ def under(changes: Sequence[Change], relation: Relation | None) -> list[Change]:
     return [structs.replace(change, relation=relation) for change in changes]
 
 
-def keys(relation: Relation, changes: Sequence[Change], shape: Shape) -> Keys:
-    """By what to look for the rows that the changes left."""
+def keys(relation: Relation, changes: Sequence[Change], shape: Shape) -> Keys | None:
+    """By what to look for the rows that the changes left; None if the log does not tell."""
     places = {column.name: place for place, column in enumerate(relation.columns)}
-    if shape.refusal or any(name not in places for name in shape.key):
+    if shape.refusal:
         return none(changes)
-    if not shape.key:
-        return _contents(relation, changes, shape)
+    wanted = shape.key or tuple(column.name for column in shape.columns if not column.generated or column.name in places)
+    if any(name not in places for name in wanted):
+        return None
+    found_by = [places[name] for name in wanted]
     known: dict[tuple[str | None, ...], int] = {}
     of_change: list[int | None] = []
-    of_key = [places[name] for name in shape.key]
     for change in changes:
-        key = () if change.new is None else tuple([v for place in of_key if isinstance(v := _value(change, place), str)])
-        of_change.append(known.setdefault(key, len(known)) if len(key) == len(of_key) else None)
-    return Keys(list(known), of_change)
+        values = () if change.new is None else tuple([_value(change, place) for place in found_by])
+        complete = change.new is not None and UNCHANGED not in values and (None not in values or not shape.key)
+        key = tuple([value for value in values if value is not UNCHANGED])
+        of_change.append(known.setdefault(key, len(known)) if complete else None)
+    return Keys(list(known), of_change, () if shape.key else wanted)
 
 
 def none(changes: Sequence[Change]) -> Keys:
     """No row is looked for."""
     return Keys([], [None] * len(changes))
-
-
-def _contents(relation: Relation, changes: Sequence[Change], shape: Shape) -> Keys:
-    """Rows of a table without a key, as they were written. What the log has only in part is not looked for."""
-    content = tuple(column.name for column in relation.columns)
-    if not {column.name for column in shape.columns if not column.generated} <= set(content):
-        return none(changes)
-    known: dict[tuple[str | None, ...], int] = {}
-    of_change: list[int | None] = []
-    for change in changes:
-        whole = tuple([value for value in change.new or () if value is not UNCHANGED])
-        of_change.append(known.setdefault(whole, len(known)) if len(whole) == len(content) else None)
-    return Keys(list(known), of_change, content)
 
 
 def _value(change: Change, place: int) -> Value:

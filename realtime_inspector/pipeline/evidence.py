@@ -220,10 +220,14 @@ class Gatherer:
         shapes = [shape or _vanished(w.relation) for shape, w in zip(await self._shapes(works), works, strict=True)]
         relations = [as_now(work.relation, shape) if trusting else None for work, shape in zip(works, shapes, strict=True)]
         works = [work.under(relation) for work, relation in zip(works, relations, strict=True)]
-        altered = [relation is None and not shape.refusal for relation, shape in zip(relations, shapes, strict=True)]
+        sought = [
+            None if relation is None else keys(relation, work.changes, shape)
+            for relation, work, shape in zip(relations, works, shapes, strict=True)
+        ]
+        altered = [own is None and not shape.refusal for own, shape in zip(sought, shapes, strict=True)]
         keyed = [
-            none(work.changes) if gone or shape.oid in self._slow else keys(work.relation, work.changes, shape)
-            for work, shape, gone in zip(works, shapes, altered, strict=True)
+            none(work.changes) if own is None or shape.oid in self._slow else own
+            for work, shape, own in zip(works, shapes, sought, strict=True)
         ]
         types = self._catalog.types
         wanted = [Wanted(shape, own.distinct, own.content) for shape, own in zip(shapes, keyed, strict=True)]
@@ -321,7 +325,8 @@ class Gatherer:
         identities = checked(each.work.identities, evidence)
         if not numbers or not identities or evidence.shape.refusal:
             return []
-        if not evidence.types_hold or len(each.work.relation.columns) != len(evidence.shape.columns):
+        logged = {column.name for column in each.work.relation.columns}
+        if not evidence.types_hold or any(column.name not in logged for column in evidence.shape.columns):
             refusal = "the log lacks columns of the old row (generated, not published, or changed since)"
             evidence.old_refused = dict.fromkeys((identity.role for identity in identities), refusal)
             return []

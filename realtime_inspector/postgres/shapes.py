@@ -40,5 +40,5 @@ def _shape(row: asyncpg.Record) -> Shape:
         ),
         key=tuple(row["key"]),
         key_operators=tuple(row["key_operators"]),
-        gapless=row["gapless"],
+        layout=tuple(row["layout"]),
     )

@@ -29,7 +29,8 @@ select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind::te
     left join pg_catalog.pg_namespace ln on ln.oid = l.collnamespace
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
   ), '[]')::text as columns,
-  not exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and a.attisdropped) as gapless,
+  array(select case when not a.attisdropped then a.attname::text end from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 order by a.attnum) as layout,
   coalesce(keyed.names, '{}') as key, coalesce(keyed.operators, '{}') as key_operators
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
