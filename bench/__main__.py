@@ -5,7 +5,7 @@ from importlib import import_module
 
 from bench.report import conditions, encode, show
 
-NAMES = ("fanout", "memory", "latency", "evaluator", "bulk", "page", "oracle", "notify")
+NAMES = ("fanout", "memory", "latency", "evaluator", "growth", "bulk", "page", "oracle", "notify")
 
 
 def main() -> None:

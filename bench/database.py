@@ -35,6 +35,10 @@ class Database:
     url: str
     settings: Settings
 
+    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        """As the superuser."""
+        return psycopg.connect(self.url)
+
     def run(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
         """One statement as the superuser, in a transaction of its own."""
         with psycopg.connect(self.url, autocommit=True) as connection:
