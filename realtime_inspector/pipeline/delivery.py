@@ -5,7 +5,7 @@ import secrets
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -17,6 +17,7 @@ from realtime_inspector.ports import Outlet
 from realtime_inspector.protocol.frames import gap, system
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
+from realtime_inspector.visibility.crowd import Crowd
 from realtime_inspector.visibility.decisions import Decision, Joined, decide, remembers
 from realtime_inspector.visibility.index import Audience, AudienceKey
 from realtime_inspector.visibility.memory import Memory, Passage
@@ -70,17 +71,17 @@ class Delivery:
             for audience in each.work.audiences:
                 frames = self._frames_or_gap(making, audience)
                 if frames:
-                    blocks.setdefault(audience, []).extend(frames)
+                    blocks[audience] = [*blocks[audience], *frames] if audience in blocks else frames
                 if loop.time() > pause_at:
                     await asyncio.sleep(0)
                     pause_at = loop.time() + TURN
-            if making.passage is not None:
-                making.passage.close()
+            making.close()
         reached: dict[Outlet, None] = {}
+        joined: dict[int, bytes] = {}
         for audience, frames in blocks.items():
             if len(gathered) > 1:
                 frames.sort(key=lambda frame: frame.position)
-            reached.update(dict.fromkeys(_send(audience, frames)))
+            reached.update(dict.fromkeys(_send(audience, frames, joined)))
         return list(reached)
 
     def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str, table: tuple[str, str] | None = None) -> None:
@@ -128,6 +129,19 @@ class Delivery:
             return [_Frame(work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR))]
 
 
+@dataclass(slots=True)
+class _Known:
+    """What was built for one audience, and how many sockets of others are sent the same."""
+
+    frames: list[_Frame]
+    decisions: list[Decision]
+    sockets: int = 0
+
+
+_Like = tuple[Crowd[Audience[Outlet]], str, str]
+"""A crowd, the topic and the serializer."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Making:
     """The frames of one relation's changes in one batch, audience by audience."""
@@ -137,8 +151,30 @@ class _Making:
     counting: Counting
     passage: Passage[Audience[Outlet]] | None
     gaps: Counter[str]
+    known: dict[_Like, "_Known"] = field(default_factory=dict)
 
     def frames(self, audience: Audience[Outlet]) -> list[_Frame]:
+        """Built once for all audiences between whom only the claims differ, where nobody asks for these."""
+        crowd = next((crowd for crowd in audience.crowds if crowd in self.each.work.alike), None)
+        if crowd is None:
+            return self._frames(audience)[0]
+        like = (crowd, audience.key.topic, audience.key.serializer)
+        known = self.known.get(like)
+        if known is None or audience.joining:
+            frames, decisions = self._frames(audience)
+            self.known.setdefault(like, _Known(frames, decisions))
+            return frames
+        known.sockets += len(audience.members)
+        return known.frames
+
+    def close(self) -> None:
+        """Everything was decided."""
+        for (crowd, _, _), known in self.known.items():
+            self.counting.alike(crowd.role, crowd.subscriptions, known.decisions, known.sockets)
+        if self.passage is not None:
+            self.passage.close()
+
+    def _frames(self, audience: Audience[Outlet]) -> tuple[list[_Frame], list[Decision]]:
         key, evidence = audience.key, self.each.evidence
         subscriptions = audience.concerning(self.each.work.relation)
         recall = None
@@ -157,7 +193,7 @@ class _Making:
                 position = evidence.changes[decision.number].position
                 frames += [_Frame(position, frame, decision.joined) for frame in self.rendering.frames(key, access, decision)]
         self.counting.count(audience, subscriptions, decisions)
-        return frames
+        return frames, decisions
 
 
 def _passage(each: Gathered, memory: Memory[Audience[Outlet]]) -> Passage[Audience[Outlet]] | None:
@@ -179,11 +215,19 @@ def _gap(key: AudienceKey, reason: str, table: tuple[str, str] | None = None) ->
     return gap(Serializer(key.serializer), key.topic, reason, table)
 
 
-def _send(audience: Audience[Outlet], frames: Sequence[_Frame]) -> list[Outlet]:
-    """Queues the frames to every socket of the audience; one that joined meanwhile gets what was committed after its check."""
+def _send(audience: Audience[Outlet], frames: Sequence[_Frame], joined: dict[int, bytes]) -> list[Outlet]:
+    """Queues the frames to every socket of the audience; one that joined meanwhile gets what was committed after its check.
+
+    `joined`: the blocks of frames that several audiences share.
+    """
     # Sockets between the same two bounds are sent the same.
     bounds = sorted({bound for frame in frames if frame.joined is not None for bound in frame.joined})
     blocks: dict[int, bytes] = {}
+    if not bounds and audience.members:
+        whole = joined.get(id(frames))
+        if whole is None:
+            whole = joined[id(frames)] = b"".join([frame.frame for frame in frames])
+        blocks[0] = whole
     reached = []
     for outlet, after in audience.members.items():
         place = bisect_right(bounds, after) if bounds else 0

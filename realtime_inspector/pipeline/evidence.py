@@ -27,7 +27,8 @@ from realtime_inspector.postgres.snapshot import (
     Wanted,
 )
 from realtime_inspector.replication.values import TypeCatalog
-from realtime_inspector.visibility.crowd import Touched
+from realtime_inspector.visibility.crowd import Crowd, Touched
+from realtime_inspector.visibility.decisions import remembers
 from realtime_inspector.visibility.facts import Kind, Shape
 from realtime_inspector.visibility.filters import Condition
 from realtime_inspector.visibility.index import Audience, Index
@@ -53,7 +54,7 @@ class Work:
     """The changes of one relation in a batch, and whom they may concern.
 
     `audiences`: those whose rows they can be; `hidden`: role, subscriptions and number of the sockets that this leaves out,
-    because they see none of the rows.
+    because they see none of the rows. `alike`: crowds in which claims make no difference.
     """
 
     relation: Relation
@@ -63,6 +64,7 @@ class Work:
     audiences: Sequence[Audience[Outlet]] = ()
     identities: Sequence[Identity] = ()
     hidden: Sequence[tuple[str, Sequence[Subscription], int]] = ()
+    alike: AbstractSet[Crowd[Audience[Outlet]]] = frozenset()
 
     @property
     def roles(self) -> set[str]:
@@ -239,6 +241,7 @@ class Gatherer:
             ]
             for each in gathered:
                 each.work.narrow({} if each.gap else owned_ids(each.evidence, each.work.roles))
+                each.work.alike = {crowd for crowd in each.work.touched.crowds if not each.gap and _is_open(crowd, each.evidence)}
             if await self._see(gathered, view.snapshot, patient):
                 await self._check_versions(gathered)
         # Values are written as their types are at that moment, whatever the snapshot, and nothing locks a type.
@@ -369,6 +372,12 @@ def _stored(fetched: FetchedRelation) -> list[FetchedRow]:
 
 def _renumbered(sight: Sight, numbers: Sequence[int]) -> Sight:
     return Sight([numbers[row] for row in sight.rows], [numbers[row] for row in sight.raised], sight.error)
+
+
+def _is_open(crowd: Crowd[Audience[Outlet]], evidence: Evidence) -> bool:
+    """Whether what its audiences receive follows from their role and subscriptions alone, and nobody needs to remember it."""
+    standing = evidence.standing(crowd.role)
+    return standing.refused is None and not standing.checked and not remembers(crowd.subscriptions, crowd.role, evidence)
 
 
 def _conditions(work: Work) -> dict[Condition, None]:

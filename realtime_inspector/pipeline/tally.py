@@ -65,6 +65,17 @@ class Counting:
         for reason, events in self._for(role, subscriptions).totals.items():
             self._tally.count(reason, events * sockets)
 
+    def alike(self, role: str, subscriptions: Sequence[Subscription], decisions: Sequence[Decision], sockets: int) -> None:
+        """Counts for sockets that have waited for nothing, and of which all are sent the same."""
+        usual = self._for(role, subscriptions)
+        counted = Counter({reason: events * sockets for reason, events in usual.totals.items()})
+        for number in {decision.number for decision in decisions} & usual.reasons.keys():
+            counted[usual.reasons[number]] -= sockets
+        for decision in decisions:
+            counted[decision.verdict.reason] += sockets
+        for reason, events in counted.items():
+            self._tally.count(reason, events)
+
     def _sockets(self, audience: Audience[Outlet], number: int, joined: Joined | None) -> int:
         """How many sockets a decision about this change is for."""
         if joined is None:

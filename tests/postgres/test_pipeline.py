@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from realtime_inspector.model import Identity
+from realtime_inspector.model import Identity, Reason
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.visibility.index import AudienceKey
@@ -326,3 +326,38 @@ async def test_nobody_loses_by_owners_alone_being_looked_at(engine: Engine, star
             wanted += [(event, n) for event in due if due[event]]
         assert told == wanted
     assert sum(service.pipeline.tally.reasons.values()) == 3 * len(hands) * 5 + 1
+
+
+async def test_where_claims_make_no_difference_what_was_built_for_one_is_sent_to_all(engine: Engine, start: Start) -> None:
+    service = await start(SCHEMA)
+    people = [user(f"{n:08d}-0000-0000-0000-000000000000") for n in range(5)]
+    subscribers = [await service.join(who, "open", "notes") for who in people]
+    inserts = await service.join(people[0], "open", event="INSERT")
+    anon, boss = await service.join(ANON, "open"), await service.join(SERVICE, "open")
+    engine.run("insert into open values (1, 'a'), (2, 'b'); insert into notes (id) values (7)")
+    await boss.until(2)
+    late = await service.join(people[1], "open", "notes")
+    engine.run("update open set name = 'c' where id = 2")
+    await boss.until(3)
+    await service.settled()
+    told = [[(d["type"], d["record"]["name"]) for d in s.data] for s in [*subscribers, anon, boss, inserts, late]]
+    everything = [("INSERT", "a"), ("INSERT", "b"), ("UPDATE", "c")]
+    assert told == [everything] * 7 + [everything[:2], everything[2:]]
+    reasons = service.pipeline.tally.reasons
+    assert (reasons[Reason.DELIVERED], reasons[Reason.HIDDEN_BY_POLICY]) == (7 * 3 + 2 + 1 + 1, 5)
+
+
+async def test_a_watcher_changes_nothing_for_the_others(engine: Engine, start: Start) -> None:
+    """Who is told verdicts is told each; the rest is counted and sent as if nobody watched."""
+    service = await start(SCHEMA)
+    people = [user(f"{n:08d}-0000-0000-0000-000000000000") for n in (1, 2, 3)]
+    subscribers = [await service.join(who, "notes") for who in people]
+    engine.run(f"insert into notes values (1, '{ALICE}', 'a')")
+    await subscribers[0].until(1)
+    before = dict(service.pipeline.tally.reasons)
+    watcher = await service.join(people[2], "notes", verdicts=True)
+    engine.run(f"insert into notes values (2, '{ALICE}', 'b')")
+    await watcher.until(1)
+    assert [v["reason"] for v in watcher.verdicts] == ["hidden_by_policy"]
+    assert [len(s.received) for s in subscribers] == [2, 0, 0]
+    assert service.pipeline.tally.reasons[Reason.HIDDEN_BY_POLICY] == 2 * before[Reason.HIDDEN_BY_POLICY] + 1
