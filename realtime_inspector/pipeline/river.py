@@ -199,6 +199,10 @@ class Pipeline:
             except (SourceError, DatabaseUnavailable) as error:
                 if self._is_news(error):
                     log.warning("stream_interrupted", reason=error.text)
+                if self._attached.is_set():
+                    # A crash takes back what was not on disk, and joins count from what was only written to memory.
+                    for audience in self._index.audiences():
+                        audience.withdraw(self._ring.last)
             except SetupError as error:
                 if not self._flowed:
                     raise

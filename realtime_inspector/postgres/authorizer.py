@@ -9,7 +9,7 @@ from realtime_inspector.errors import DatabaseUnavailable, TableNotServed
 from realtime_inspector.model import BEFORE, Binding, Identity, Position, Problem
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.announced import REMEDY, read_silence
-from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.connect import FAULTS, Connection, connect
 from realtime_inspector.postgres.matcher import satisfied
 from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.visibility.facts import ColumnFacts, Shape
@@ -50,7 +50,7 @@ class Authorizer:
         async with self._turn:
             try:
                 return await self._authorize(identity, bindings)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except FAULTS as error:
                 await self.close()
                 raise DatabaseUnavailable() from error
             except asyncio.CancelledError:

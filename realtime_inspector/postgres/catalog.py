@@ -13,7 +13,7 @@ import asyncpg
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Relation, ReplicaIdentity
 from realtime_inspector.postgres import matcher, sql
-from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.connect import FAULTS, Connection, connect
 from realtime_inspector.postgres.rights import ACCESS
 from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.replication.values import TypeCatalog, build_catalog
@@ -153,7 +153,7 @@ class Catalog:
         async with self._turn:
             try:
                 yield await self._connected()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except FAULTS as error:
                 await self.close()
                 raise DatabaseUnavailable(f"the catalogue cannot be read: {error}") from error
             except asyncio.CancelledError:

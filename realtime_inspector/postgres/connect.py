@@ -11,6 +11,8 @@ else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""All that asyncpg raises when a question fails; InternalClientError where a connection was cut in the middle of an answer."""
 PINNED = {
     "search_path": "",
     "DateStyle": "ISO, MDY",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from realtime_inspector.errors import DatabaseUnavailable, InvalidInput, RealtimeError, SetupError
+from realtime_inspector.postgres.connect import FAULTS
 
 POOLERS = ("unsupported startup parameter", 'prepared statement "__asyncpg_')
 """What PgBouncer says, and what Postgres says to a session that it was not prepared in."""
@@ -21,7 +22,7 @@ def told() -> Iterator[None]:
         raise InvalidInput("A value cannot be used with the database", hint="Check ids, dates and special characters.") from error
     except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError) as error:
         raise DatabaseUnavailable("The database is not prepared for this", hint=SetupError.hint) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except FAULTS as error:
         raise DatabaseUnavailable from error
 
 

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
-
 from realtime_inspector.errors import SetupError
-from realtime_inspector.postgres.connect import Connection, connect
+from realtime_inspector.postgres.connect import FAULTS, Connection, connect
 from realtime_inspector.postgres.failures import unreachable
 
 
@@ -27,7 +25,7 @@ class Line:
         async with self._turn:
             try:
                 yield await self._connected()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+            except FAULTS as error:
                 self.close()
                 raise unreachable(f"The {self._purpose} cannot ask", str(error) or type(error).__name__) from error
             except asyncio.CancelledError:

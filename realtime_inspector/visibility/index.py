@@ -72,6 +72,10 @@ class Audience(Generic[Outlet]):
         for outlet in [outlet for outlet, after in self.joining.items() if after <= position]:
             self.members[outlet] = self.joining.pop(outlet)
 
+    def withdraw(self, position: Position) -> None:
+        """The log may go on from here in another way: nobody waits for a later position, which may never have been written."""
+        self.joining = {outlet: min(after, position) for outlet, after in self.joining.items()}
+
     def forget(self, position: Position) -> None:
         """Nobody counts as having received anything up to here: what the sockets have cannot be told any more."""
         self.settle(position)

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from realtime_inspector.errors import SetupError
-from realtime_inspector.model import BEGINNING, Binding
+from realtime_inspector.model import AFTER, BEGINNING, Binding, Position
 from realtime_inspector.pipeline import guard, watch
 from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.river import Pipeline
@@ -20,6 +20,7 @@ from realtime_inspector.postgres import slot
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
 from realtime_inspector.postgres.state import State
 from realtime_inspector.replication import membership
+from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
 from tests.postgres.conftest import prepared
 from tests.postgres.river import SERVICE, Service, Start, Subscriber, start
@@ -445,11 +446,38 @@ async def test_a_fault_of_ours_anywhere_costs_one_gap_and_the_stream_goes_on(
 
 async def test_the_log_is_let_go_of_while_changes_keep_coming(start: Start) -> None:
     service = await start(SCHEMA, resume_seconds=0)
+    service.engine.run("insert into tweets values (0)")
+    await service.settled()
     confirmed = "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = 'test_slot'"
-    ((begun,),) = service.engine.run("select pg_current_wal_lsn()::text")
+    reached = service.engine.run("select pg_current_wal_lsn()::text")[0][0]
     async with asyncio.timeout(15):
         for number in itertools.count(1):
             service.engine.run("insert into tweets values (%s)", number)
-            if service.engine.run(confirmed, begun) == [(True,)]:
+            if service.engine.run(confirmed, reached) == [(True,)]:
                 break
             await asyncio.sleep(0.05)
+
+
+async def test_who_joined_in_a_part_of_the_log_that_a_crash_took_back_misses_nothing(start: Start) -> None:
+    """A join counts from what is only in memory yet; a crash may take that back, and then the log has not come so far again."""
+    service = await start(SCHEMA)
+    tweets = Subscriber()
+    authorized = await service.pipeline.authorize(SERVICE, [Binding(1, "*", "public", "tweets")])
+    taken_back = replace(authorized, after=Position(authorized.after.commit_lsn + 1_000_000, AFTER))
+    service.index.subscribe(tweets, "realtime:room", "2.0.0", SERVICE, taken_back, False)
+    service.engine.run("insert into tweets values (1)")
+    await service.settled()
+    assert tweets.story == []
+    service.engine.run("select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = 'test_slot'")
+    await service.faulty("terminating connection")
+    await service.flowing()
+    service.engine.run("insert into tweets values (2)")
+    await tweets.until(1)
+    assert tweets.story == [2]
+
+
+async def test_what_is_no_url_ends_the_start() -> None:
+    pipeline = await Pipeline.open(Settings(reader_url="not a url", evaluator_url="neither"), Index())
+    with pytest.raises(SetupError, match="not one"):
+        await pipeline.attached()
+    await pipeline.close()
