@@ -12,7 +12,7 @@ from realtime_inspector.broker.local import LocalBroker
 from realtime_inspector.channel.session import Limits
 from realtime_inspector.errors import DatabaseUnavailable, SetupError
 from realtime_inspector.hub import Hub
-from realtime_inspector.model import Binding, Identity
+from realtime_inspector.model import LEGACY, Binding, Identity
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.audit import Audit, Pool
@@ -116,7 +116,9 @@ def _build(
     return hub, Server(application(site), settings, wire)
 
 
-async def _refuse_changes(_identity: Identity, _bindings: tuple[Binding, ...], _topic: str, _resume: str | None) -> Authorized:
+async def _refuse_changes(_identity: Identity, bindings: tuple[Binding, ...], _topic: str, _resume: str | None) -> Authorized:
+    if all(binding.id == LEGACY for binding in bindings):  # the topic need not mean a table
+        return Authorized(())
     raise SetupError("This service runs without a database", hint="Set RTI_READER_URL and RTI_EVALUATOR_URL.")
 
 

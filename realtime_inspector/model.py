@@ -127,12 +127,16 @@ class Identity(msgspec.Struct, frozen=True):
     claims: str
 
 
+LEGACY: Final = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One postgres_changes entry of a join. `event`: an Operation's value or '*'; `table`: a name or '*'.
 
     `id` is what the client matches events by: a non-zero integer that equal entries share (protocol: ids that are 0
-    never fire in the official clients, strings are refused by the Python one).
+    never fire in the official clients, strings are refused by the Python one). LEGACY: the topic itself is the entry, and its
+    changes come in the form of clients before 2022.
     """
 
     id: int

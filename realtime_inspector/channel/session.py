@@ -173,7 +173,7 @@ class Session:
         if not message.topic.startswith(_PREFIX):
             return self._unmatched(message)
         effects = self._replaced(previous)
-        request = parse_join(message.payload)
+        request = parse_join(message.payload, message.topic)
         problem = self._objection(message.topic, request)
         if problem is not None:
             return [*effects, self._error(message, problem)]

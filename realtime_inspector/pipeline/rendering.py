@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from realtime_inspector.model import UNCHANGED, Change, Operation, Reason, Value
+from realtime_inspector.model import LEGACY, UNCHANGED, Change, Operation, Reason, Value
 from realtime_inspector.postgres.snapshot import FetchedRelation
-from realtime_inspector.protocol.changes import change_frame, encode_data, verdict_frame
+from realtime_inspector.protocol.changes import change_frame, encode_data, legacy_frame, verdict_frame
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
@@ -78,9 +78,13 @@ class Rendering:
         cached = (decision.number, key.serializer, key.topic, ids, columns, form)
         frame = self._frames.get(cached)
         if frame is None:
-            data = self._encoded(decision.number, columns, form)
-            event_id = self._tokens.event_id(self._evidence.changes[decision.number].position)
-            frame = self._frames[cached] = change_frame(Serializer(key.serializer), key.topic, ids, data, event_id)
+            data, change = self._encoded(decision.number, columns, form), self._evidence.changes[decision.number]
+            serializer = Serializer(key.serializer)
+            if ids == (LEGACY,):
+                frame = legacy_frame(serializer, key.topic, Operation.DELETE if form[0] else change.operation, data)
+            else:
+                frame = change_frame(serializer, key.topic, ids, data, self._tokens.event_id(change.position))
+            self._frames[cached] = frame
         return frame
 
     def _verdict(self, key: AudienceKey, decision: Decision) -> bytes:

@@ -65,6 +65,11 @@ def change_frame(serializer: Serializer, topic: str, ids: Sequence[int], data: b
     return frames.push(serializer, topic, "postgres_changes", orjson.Fragment(payload))
 
 
+def legacy_frame(serializer: Serializer, topic: str, operation: Operation, data: bytes) -> bytes:
+    """One change for a channel that was joined without `config`: the operation is the event, the data the payload."""
+    return frames.push(serializer, topic, operation, orjson.Fragment(data))
+
+
 def verdict_frame(
     serializer: Serializer,
     topic: str,

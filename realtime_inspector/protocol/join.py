@@ -10,7 +10,7 @@ from typing import Final, TypeGuard
 
 import orjson
 
-from realtime_inspector.model import Binding, Operation, Problem
+from realtime_inspector.model import LEGACY, Binding, Operation, Problem
 
 _MAX_ID: Final = 0x7FFF_FFFF
 _EVENTS: Final = frozenset((Operation.INSERT, Operation.UPDATE, Operation.DELETE))
@@ -79,9 +79,11 @@ class JoinRequest:
         return replace(self, echo=(), problems=(), resume=None)
 
 
-def parse_join(payload: object) -> JoinRequest:
-    """Never raises. A join without `config` (clients before 2022, whose topic was the subscription) asks for no changes."""
+def parse_join(payload: object, topic: str = "") -> JoinRequest:
+    """Never raises. A join without `config` is one of clients before 2022, whose topic was the subscription."""
     join = _object(payload)
+    if "config" not in join:
+        return _legacy(join, topic)
     config = _object(join.get("config"))
     broadcast = _object(config.get("broadcast"))
     presence = _object(config.get("presence"))
@@ -98,6 +100,25 @@ def parse_join(payload: object) -> JoinRequest:
         echo=tuple(echo),
         bindings=tuple({binding.id: binding for binding in wanted if isinstance(binding, Binding)}.values()),
         problems=tuple(dict.fromkeys(problem for problem in wanted if isinstance(problem, Problem))),
+    )
+
+
+def _legacy(join: _Settings, topic: str) -> JoinRequest:
+    """`realtime:schema[:table[:filter]]`; whatever else such a channel is called names a schema that has no tables."""
+    schema, table, condition = (*topic.removeprefix("realtime:").split(":", 2), "", "")[:3]
+    binding = Binding(LEGACY, "*", schema or "*", table or "*", condition or None)
+    return JoinRequest(
+        receives_own=False,
+        ack=False,
+        presence_key="",
+        presence=True,
+        verdicts=False,
+        resume=None,
+        token=_token(join),
+        refusal=None,
+        echo=(),
+        bindings=(binding,) if topic and "\0" not in topic else (),
+        problems=(),
     )
 
 

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from realtime_inspector.model import Binding, Problem
+from realtime_inspector.model import LEGACY, Binding, Problem
 from realtime_inspector.protocol.join import JoinRequest, parse_join
 
 
@@ -47,7 +47,7 @@ def test_a_join_of_realtime_js() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [None, {}, [], "x", 1, {"config": None}, {"config": []}, {"config": {}}, {"config": {"broadcast": None, "presence": 1}}],
+    [{"config": None}, {"config": []}, {"config": {}}, {"config": {"broadcast": None, "presence": 1}}],
 )
 def test_what_is_missing_or_misshapen_is_the_default(payload: object) -> None:
     request = parse_join(payload)
@@ -235,3 +235,23 @@ def test_a_problem_shows_a_long_entry_shortened() -> None:
     [found] = changes({"event": "x" * 10_000}).problems
     assert isinstance(found, Problem)
     assert len(found.text) < 400
+
+
+@pytest.mark.parametrize("payload", [None, {}, [], "x", 1, {"access_token": "A"}])
+@pytest.mark.parametrize(
+    ("topic", "schema", "table", "condition"),
+    [
+        ("realtime:public", "public", "*", None),
+        ("realtime:*", "*", "*", None),
+        ("realtime:public:users", "public", "users", None),
+        ("realtime:public:users:", "public", "users", None),
+        ("realtime:public:users:name=eq.a:b", "public", "users", "name=eq.a:b"),
+        ("realtime:", "*", "*", None),
+    ],
+)
+def test_without_config_the_topic_is_the_subscription(
+    payload: object, topic: str, schema: str, table: str, condition: str | None
+) -> None:
+    request = parse_join(payload, topic)
+    assert request.bindings == (Binding(LEGACY, "*", schema, table, condition),)
+    assert (request.echo, request.refusal, request.presence) == ((), None, True)

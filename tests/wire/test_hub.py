@@ -252,7 +252,7 @@ async def test_an_ended_impersonation_closes_its_sockets_and_no_other() -> None:
         client(running.service, key=lent_again) as another,
         client(running.service) as honest,
     ):
-        await by_join.send(ROOM, "phx_join", {"access_token": borrowed})
+        await by_join.send(ROOM, "phx_join", {"config": {}, "access_token": borrowed})
         assert (await by_join.event())[1]["status"] == "ok"
         await by_refresh.join()
         await by_refresh.send(ROOM, "access_token", {"access_token": borrowed})

@@ -110,3 +110,21 @@ def test_no_row_is_missed_by_joins_under_load(demo: Demo, admin: Admin) -> None:
     finally:
         enough.set()
         thread.join()
+
+
+@pytest.mark.parametrize("more", ["", ":id=gt.1"])
+def test_a_join_without_config_hears_the_table_that_its_topic_names(socket: Socket, admin: Admin, more: str) -> None:
+    topic = f"realtime:public:{TABLE}{more}"
+    socket.send(topic, "phx_join", {})
+    reply = socket.until(lambda message: message.event == "phx_reply")[-1]
+    assert reply.payload["status"] == "ok"
+    for number in (1, 2):
+        insert(admin, number)
+    heard = socket.until(lambda message: message.event == "INSERT" and message.payload["record"]["id"] == 2)
+    admin.execute(f"delete from {TABLE} where id = 2")
+    heard += socket.until(lambda message: message.event == "DELETE")
+    changes = [(message.event, message.payload.get("record")) for message in heard if message.event in ("INSERT", "DELETE")]
+    inserted = [("INSERT", {"id": number, "price": 12.5}) for number in ((2,) if more else (1, 2))]
+    assert changes == [*inserted, ("DELETE", None)]
+    assert heard[-1].payload.keys() >= {"schema", "table", "type", "commit_timestamp", "columns", "errors", "old_record"}
+    assert heard[-1].topic == topic
