@@ -31,13 +31,8 @@ PATIENCE = 0.05
 """Seconds that the river waits after a batch for lagging sockets; one that still lags is not waited for again."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """A queued frame; `joined`: for these sockets of the audience only."""
-
-    position: Position
-    frame: bytes
-    joined: Joined | None = None
+_Frame = tuple[Position, bytes, Joined | None]
+"""A frame to be queued, for all sockets of the audience or for some."""
 
 
 class Delivery:
@@ -80,7 +75,7 @@ class Delivery:
         joined: dict[int, bytes] = {}
         for audience, frames in blocks.items():
             if len(gathered) > 1:
-                frames.sort(key=lambda frame: frame.position)
+                frames.sort(key=lambda frame: frame[0])
             reached.update(dict.fromkeys(_send(audience, frames, joined)))
         return list(reached)
 
@@ -126,7 +121,7 @@ class Delivery:
                 making.passage.drop(audience)
             audience.forget(work.changes[-1].position)
             self.gaps[Reason.INTERNAL_ERROR] += len(audience.members) + len(audience.joining)
-            return [_Frame(work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR))]
+            return [(work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR), None)]
 
 
 @dataclass(slots=True)
@@ -185,13 +180,13 @@ class _Making:
         if self.each.gap and evidence.concerns(key.identity.role):
             self.gaps[self.each.gap] += len(audience.members) + len(audience.joining)
             lost = _gap(key, self.each.gap, (evidence.shape.schema, evidence.shape.name))
-            frames.append(_Frame(evidence.changes[0].position, lost))
+            frames.append((evidence.changes[0].position, lost, None))
         if key.verdicts or not evidence.blind(key.identity) or (recall is not None and recall.numbers):
             access = evidence.access.get(key.identity.role)
             for decision in decide(subscriptions, key.identity, evidence, explain=key.verdicts, recall=recall):
                 decisions.append(decision)
                 position = evidence.changes[decision.number].position
-                frames += [_Frame(position, frame, decision.joined) for frame in self.rendering.frames(key, access, decision)]
+                frames += [(position, frame, decision.joined) for frame in self.rendering.frames(key, access, decision)]
         self.counting.count(audience, subscriptions, decisions)
         return frames, decisions
 
@@ -215,36 +210,41 @@ def _gap(key: AudienceKey, reason: str, table: tuple[str, str] | None = None) ->
     return gap(Serializer(key.serializer), key.topic, reason, table)
 
 
-def _send(audience: Audience[Outlet], frames: Sequence[_Frame], joined: dict[int, bytes]) -> list[Outlet]:
+def _send(audience: Audience[Outlet], frames: Sequence[_Frame], blocks: dict[int, bytes]) -> list[Outlet]:
     """Queues the frames to every socket of the audience; one that joined meanwhile gets what was committed after its check.
 
-    `joined`: the blocks of frames that several audiences share.
+    `blocks`: frames that several audiences share, already joined.
     """
-    # Sockets between the same two bounds are sent the same.
-    bounds = sorted({bound for frame in frames if frame.joined is not None for bound in frame.joined})
-    blocks: dict[int, bytes] = {}
-    if not bounds and audience.members:
-        whole = joined.get(id(frames))
-        if whole is None:
-            whole = joined[id(frames)] = b"".join([frame.frame for frame in frames])
-        blocks[0] = whole
-    reached = []
-    for outlet, after in audience.members.items():
-        place = bisect_right(bounds, after) if bounds else 0
-        block = blocks.get(place)
+    reached = list(audience.members)
+    if any(joined is not None for _, _, joined in frames):
+        reached = _send_apart(audience, frames)
+    elif reached:
+        block = blocks.get(id(frames))
         if block is None:
-            block = blocks[place] = b"".join([frame.frame for frame in frames if _is_for(frame, after)])
-        if block:
+            block = blocks[id(frames)] = b"".join([frame for _, frame, _ in frames])
+        for outlet in reached:
             outlet.send(block)
-            reached.append(outlet)
     for outlet, after in audience.joining.items():
-        late = b"".join([frame.frame for frame in frames if frame.position > after and _is_for(frame, after)])
+        late = b"".join([frame for position, frame, joined in frames if position > after and _names(joined, after)])
         if late:
             outlet.send(late)
             reached.append(outlet)
-    audience.settle(frames[-1].position)
+    audience.settle(frames[-1][0])
     return reached
 
 
-def _is_for(frame: _Frame, after: Position) -> bool:
-    return frame.joined is None or frame.joined[0] <= after < frame.joined[1]
+def _send_apart(audience: Audience[Outlet], frames: Sequence[_Frame]) -> list[Outlet]:
+    """The same where some frames are for some members only: those between the same two bounds are sent the same."""
+    bounds = sorted({bound for _, _, joined in frames if joined is not None for bound in joined})
+    blocks: dict[int, bytes] = {}
+    for outlet, after in audience.members.items():
+        place = bisect_right(bounds, after)
+        if place not in blocks:
+            blocks[place] = b"".join([frame for _, frame, joined in frames if _names(joined, after)])
+        if blocks[place]:
+            outlet.send(blocks[place])
+    return [outlet for outlet, after in audience.members.items() if blocks[bisect_right(bounds, after)]]
+
+
+def _names(joined: Joined | None, after: Position) -> bool:
+    return joined is None or joined[0] <= after < joined[1]

@@ -59,7 +59,7 @@ class Rendering:
 
     def frames(self, key: AudienceKey, access: Access | None, decision: Decision) -> list[bytes]:
         """What the audience is sent for a decision: a frame per selection of columns, or why there is none."""
-        told = [] if decision.verdict.reason is Reason.DELIVERED or not key.verdicts else [self._verdict(key, decision)]
+        told = [self._verdict(key, decision)] if key.verdicts and decision.verdict.reason is not Reason.DELIVERED else []
         if not decision.subscriptions:
             return told
         if len(decision.subscriptions) == 1:
@@ -72,7 +72,7 @@ class Rendering:
     def _change(
         self, key: AudienceKey, access: Access | None, decision: Decision, subscriptions: Sequence[Subscription]
     ) -> bytes:
-        ids = tuple(dict.fromkeys(subscription.binding.id for subscription in subscriptions))
+        ids = tuple(dict.fromkeys([subscription.binding.id for subscription in subscriptions]))
         columns: Columns = (access.columns if access else frozenset(), subscriptions[0].binding.select)
         form = (decision.verdict.reason is Reason.LEFT_VIEW, decision.old_visible, decision.old_key)
         cached = (decision.number, key.serializer, key.topic, ids, columns, form)

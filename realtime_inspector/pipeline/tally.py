@@ -16,6 +16,10 @@ NOBODY: Final = ""
 """Claims that nobody has: who has them was asked about nothing, and sees nothing that policies decide about."""
 
 
+_Form = tuple[str | tuple[str, bool], ...]
+"""A role, and of each subscription its event and whether the role may read what it filters by."""
+
+
 @dataclass(slots=True)
 class Tally:
     """How many events were delivered or withheld, by reason; one count per event and socket."""
@@ -33,7 +37,7 @@ class _Usual:
     """What becomes of the changes, by number, for somebody of a role who sees nothing; and how often each reason occurs."""
 
     reasons: dict[int, Reason]
-    totals: Counter[Reason]
+    totals: tuple[tuple[Reason, int], ...]
 
 
 class Counting:
@@ -42,39 +46,47 @@ class Counting:
     def __init__(self, tally: Tally, evidence: Evidence) -> None:
         self._tally = tally
         self._evidence = evidence
-        self._usual: dict[tuple[str, frozenset[tuple[str, bool]]], _Usual] = {}
+        self._usual: dict[_Form, _Usual] = {}
 
     def count(self, audience: Audience[Outlet], subscriptions: Sequence[Subscription], decisions: Sequence[Decision]) -> None:
         """Counts for each socket of the audience. `decisions`: those that differ, or all."""
-        usual = self._for(audience.key.identity.role, subscriptions)
-        counted = Counter({reason: events * len(audience.members) for reason, events in usual.totals.items()})
-        for after in audience.joining.values():
-            counted.update(reason for number, reason in usual.reasons.items() if self._position(number) > after)
-        corrected: set[int] = set()
+        usual, sockets = self._for(audience.key.identity.role, subscriptions), len(audience.members)
+        if audience.joining or any(decision.joined is not None for decision in decisions):
+            self._count_each(audience, usual, decisions)
+            return
+        self._add(usual, decisions, sockets)
+
+    def _add(self, usual: _Usual, decisions: Sequence[Decision], sockets: int) -> None:
+        reasons = self._tally.reasons
+        for reason, events in usual.totals:
+            reasons[reason] += events * sockets
+        corrected = -1
         for decision in decisions:
-            number = decision.number
-            if number not in corrected and number in usual.reasons:
-                counted[usual.reasons[number]] -= self._sockets(audience, number, None)
-            corrected.add(number)
-            counted[decision.verdict.reason] += self._sockets(audience, number, decision.joined)
+            reasons[decision.verdict.reason] += sockets
+            if decision.number != corrected and decision.number in usual.reasons:
+                reasons[usual.reasons[decision.number]] -= sockets
+            corrected = decision.number
+
+    def _count_each(self, audience: Audience[Outlet], usual: _Usual, decisions: Sequence[Decision]) -> None:
+        """The same where sockets of one audience differ."""
+        counted: Counter[Reason] = Counter()
+        for number, reason in usual.reasons.items():
+            counted[reason] += self._sockets(audience, number, None)
+        for number in {decision.number for decision in decisions} & usual.reasons.keys():
+            counted[usual.reasons[number]] -= self._sockets(audience, number, None)
+        for decision in decisions:
+            counted[decision.verdict.reason] += self._sockets(audience, decision.number, decision.joined)
         for reason, events in counted.items():
             self._tally.count(reason, events)
 
     def hidden(self, role: str, subscriptions: Sequence[Subscription], sockets: int) -> None:
         """Counts for sockets that were not looked at, because they see nothing."""
-        for reason, events in self._for(role, subscriptions).totals.items():
+        for reason, events in self._for(role, subscriptions).totals:
             self._tally.count(reason, events * sockets)
 
     def alike(self, role: str, subscriptions: Sequence[Subscription], decisions: Sequence[Decision], sockets: int) -> None:
         """Counts for sockets that have waited for nothing, and of which all are sent the same."""
-        usual = self._for(role, subscriptions)
-        counted = Counter({reason: events * sockets for reason, events in usual.totals.items()})
-        for number in {decision.number for decision in decisions} & usual.reasons.keys():
-            counted[usual.reasons[number]] -= sockets
-        for decision in decisions:
-            counted[decision.verdict.reason] += sockets
-        for reason, events in counted.items():
-            self._tally.count(reason, events)
+        self._add(self._for(role, subscriptions), decisions, sockets)
 
     def _sockets(self, audience: Audience[Outlet], number: int, joined: Joined | None) -> int:
         """How many sockets a decision about this change is for."""
@@ -90,13 +102,14 @@ class Counting:
 
     def _for(self, role: str, subscriptions: Sequence[Subscription]) -> _Usual:
         """Who sees nothing is told the same whatever the filters are, unless these read columns that the role may not."""
-        access = self._evidence.access.get(role)
-        form = frozenset(
-            (s.binding.event, all(access is None or access.reads(c.column) for c in s.conditions)) for s in subscriptions
-        )
-        known = self._usual.get((role, form))
+        form: _Form = (role, *[(s.binding.event, not s.conditions or self._readable(role, s)) for s in subscriptions])
+        known = self._usual.get(form)
         if known is None:
             decisions = decide(subscriptions, Identity(role, NOBODY), self._evidence, explain=True)
             reasons = {decision.number: decision.verdict.reason for decision in decisions}
-            known = self._usual[role, form] = _Usual(reasons, Counter(reasons.values()))
+            known = self._usual[form] = _Usual(reasons, tuple(Counter(reasons.values()).items()))
         return known
+
+    def _readable(self, role: str, subscription: Subscription) -> bool:
+        access = self._evidence.access.get(role)
+        return access is None or all(access.reads(condition.column) for condition in subscription.conditions)

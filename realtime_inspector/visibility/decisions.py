@@ -5,9 +5,11 @@ in the snapshot in which its visibility was checked, never with an older image. 
 or was sent it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from realtime_inspector.model import Identity, Operation, Position, Reason, Verdict
 from realtime_inspector.visibility.index import wants
@@ -28,8 +30,7 @@ Joined = tuple[Position, Position]
 """Sockets by the position after which they receive everything: from the first of these on, and before the second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """One change for one audience, or for those of its sockets that `joined` names.
 
     `subscriptions`: those it is delivered to; none if it is withheld. With the reason LEFT_VIEW they are told of a DELETE.
@@ -66,19 +67,24 @@ def decide(
     deciding = _Deciding(evidence, sight, identity.role, subscriptions)
     for number in range(len(evidence.changes)) if explain else sight.noteworthy(() if recall is None else recall.numbers):
         usual = deciding.usual(number)
-        if recall is not None:
+        if recall is None or (evidence.changes[number].operation is Operation.INSERT and number not in recall.numbers):
+            if usual is not None:
+                yield usual
+                if recall is not None and usual.subscriptions:
+                    recall.record(number, usual.subscriptions)
+        else:
             yield from deciding.remembering(number, usual, recall)
-        elif usual is not None:
-            yield usual
 
 
 def remembers(subscriptions: Iterable[Subscription], role: str, evidence: Evidence) -> bool:
     """Whether it may matter later what these are sent: others are told of every deletion anyway, or of none."""
     standing = evidence.standing(role)
-    if standing.refused is not None or all(s.binding.event == Operation.INSERT for s in subscriptions):
-        return False
-    checked = standing.checked and evidence.deletes == "checked"
-    return checked or evidence.left_view == "delete" or any(s.conditions for s in subscriptions)
+    every = evidence.left_view == "delete" or (standing.checked and evidence.deletes == "checked")
+    if standing.refused is None:
+        for subscription in subscriptions:
+            if (every or subscription.conditions) and subscription.binding.event != Operation.INSERT:
+                return True
+    return False
 
 
 class _Sight:
@@ -94,14 +100,15 @@ class _Sight:
         self._raised = frozenset(self._sight.raised)
         self._old = frozenset(self._old_sight.rows)
 
-    def noteworthy(self, others: Sequence[int]) -> Sequence[int]:
+    def noteworthy(self, others: Collection[int]) -> Sequence[int]:
         """The numbers of the changes about which this identity may be told something else than one that sees nothing."""
         evidence = self._evidence
         if not self._checked:
             numbers = evidence.everywhere()
             return sorted({*numbers, *others}) if others else numbers
-        deleted = [*self._old, *self._old_sight.raised] if evidence.deletes == "checked" else evidence.deletions()
-        numbers = evidence.among([*self._sight.rows, *self._sight.raised], deleted)
+        rows, old = self._sight, self._old_sight
+        deleted = (*old.rows, *old.raised) if evidence.deletes == "checked" else evidence.deletions()
+        numbers = evidence.among((*rows.rows, *rows.raised) if rows.raised else rows.rows, deleted)
         if evidence.left_view == "delete" and self._old:
             others = [*others, *(n for n in self._old if evidence.changes[n].operation is Operation.UPDATE)]
         return sorted({*numbers, *others}) if others else numbers
@@ -158,22 +165,28 @@ class _Deciding:
         self._evidence = evidence
         self._sight = sight
         self._subscriptions = self._usable = subscriptions
+        self._wanted: dict[Operation, tuple[Subscription, ...]] = {}
         # A filter is no oracle for a column that the role may no longer read.
         reads = evidence.access[role].reads
-        self._unreadable = tuple(dict.fromkeys(c.column for s in subscriptions for c in s.conditions if not reads(c.column)))
-        if self._unreadable:
+        unreadable = [c.column for s in subscriptions for c in s.conditions if not reads(c.column)]
+        self._unreadable = unreadable and list(dict.fromkeys(unreadable))
+        if unreadable:
             self._usable = [s for s in subscriptions if not any(c.column in self._unreadable for c in s.conditions)]
             self._refused = Verdict(Reason.NO_PRIVILEGE, f"role {role} has no SELECT on {', '.join(self._unreadable)}")
 
     def usual(self, number: int) -> Decision | None:
         """What follows from sight and filters; None when no subscription wants such events."""
-        wanting = self._wanting(self._usable, number)
+        operation = self._evidence.changes[number].operation
+        wanting = self._wanted.get(operation)
+        if wanting is None:
+            wanting = self._wanted[operation] = tuple([s for s in self._usable if wants(s, operation)])
         if not wanting:
-            return Decision(number, self._refused) if self._unreadable and self._wanting(self._subscriptions, number) else None
+            refused = self._unreadable and any(wants(s, operation) for s in self._subscriptions)
+            return Decision(number, self._refused) if refused else None
         verdict = self._sight.of(number)
         if verdict is not DELIVERED:
             return Decision(number, verdict)
-        passing = tuple(s for s in wanting if self._passes(s, number))
+        passing = tuple([s for s in wanting if not s.conditions or self._passes(s, number)])
         if not passing:
             return Decision(number, self._unfiltered(wanting))
         return Decision(number, DELIVERED, passing, self._sight.old_visible(number))
@@ -250,13 +263,7 @@ class _Deciding:
         old_mask = self._evidence.old_mask
         return self._sight.old_visible(number) and all(number in old_mask(c) for c in subscription.conditions)
 
-    def _wanting(self, subscriptions: Iterable[Subscription], number: int) -> list[Subscription]:
-        operation = self._evidence.changes[number].operation
-        return [s for s in subscriptions if wants(s, operation)]
-
     def _passes(self, subscription: Subscription, number: int) -> bool:
-        if not subscription.conditions:
-            return True
         askable = self._sight.askable(number)
         if askable is not None and any(condition.column not in askable for condition in subscription.conditions):
             return False

@@ -69,7 +69,7 @@ class Audience(Generic[Outlet]):
 
     def settle(self, position: Position) -> None:
         """Every change from here on is after this one: who waited for less is a full member now."""
-        for outlet in [outlet for outlet, after in self.joining.items() if after <= position]:
+        for outlet in [outlet for outlet, after in self.joining.items() if after <= position] if self.joining else ():
             self.members[outlet] = self.joining.pop(outlet)
 
     def withdraw(self, position: Position) -> None:

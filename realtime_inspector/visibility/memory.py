@@ -6,9 +6,9 @@ so that a key which another row is given later is nobody's.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from weakref import ref
 
 from realtime_inspector.model import Change, Operation, Position
@@ -30,6 +30,9 @@ class Table:
 
 RowId = tuple[Table | str, ...]
 """The table, then the texts of the key."""
+NONE: Final[frozenset[int]] = frozenset()
+FIRST: Final = (0,)
+EMPTY: Final[Mapping[ref[Any], Sent]] = {}
 
 
 class Memory(Generic[Holder]):
@@ -61,10 +64,9 @@ class Memory(Generic[Holder]):
         """All rows of the relation are gone."""
         self._tables.pop(oid, None)
 
-    def sent(self, row: RowId, holder: Holder) -> Sent:
-        """What the audience was sent of the row."""
-        holders = self._rows.get(row)
-        return () if holders is None else holders.get(ref(holder), ())
+    def sent(self, row: RowId) -> Mapping[ref[Holder], Sent]:
+        """What each audience was sent of the row."""
+        return self._rows.get(row, EMPTY)
 
     def holders(self, row: RowId) -> list[Holder]:
         """The audiences that were sent the row."""
@@ -79,18 +81,21 @@ class Memory(Generic[Holder]):
                 found.update(dict.fromkeys(self.holders(row)))
         return found
 
-    def put(self, row: RowId, holder: Holder, sent: Sent) -> None:
-        """The audience was sent this of the row, and nothing else; nothing at all is kept as nothing."""
-        if not sent:
-            holders = self._rows.get(row)
-            if holders is not None and holders.pop(ref(holder), None) is not None:
-                self._pairs -= 1
-            return
-        holders = self._rows.setdefault(row, {})
-        self._rows.move_to_end(row)
-        self._pairs -= len(holders)
-        holders[ref(holder)] = sent
-        self._pairs += len(holders)
+    def put(self, row: RowId, sent: dict[ref[Holder], Sent]) -> None:
+        """These audiences were sent this of the row, and nothing else; nothing at all is kept as nothing."""
+        known = self._rows.get(row)
+        if known is None:
+            known = sent if all(sent.values()) else {holder: what for holder, what in sent.items() if what}
+            if not known:
+                return
+            self._rows[row] = known
+        else:
+            self._pairs -= len(known)
+            known.update(sent)
+            for holder in [holder for holder, what in sent.items() if not what]:
+                del known[holder]
+            self._rows.move_to_end(row)
+        self._pairs += len(known)
         while self._pairs > self._limit:
             self._pairs -= len(self._rows.popitem(last=False)[1])
 
@@ -147,7 +152,8 @@ class Passage(Generic[Holder]):
 
     `found`: per change, the row by its old key. `reached`: per change, the row that is sent for it, as it stands in the
     snapshot. `parted`: whether what was sent under the old key is gone. `about`: by audience, the changes that found a row
-    which it was sent. `again`: the changes that took away a row whose key is in the snapshot again.
+    which it was sent. `again`: the changes that took away a row whose key is in the snapshot again. `now`: by row and
+    audience, what it has been sent of it so far. `sent`: that of the row that is reached, and what was sent of it before.
     """
 
     memory: Memory[Holder]
@@ -158,8 +164,10 @@ class Passage(Generic[Holder]):
     parted: list[bool] = field(default_factory=list)
     about: dict[Holder, list[int]] = field(default_factory=dict)
     again: list[int] = field(default_factory=list)
+    now: dict[RowId, dict[ref[Holder], Sent]] = field(default_factory=dict)
+    sent: list[tuple[dict[ref[Holder], Sent], Mapping[ref[Holder], Sent]] | None] = field(default_factory=list)
     _emptied: Table | None = None
-    _recalls: list["Recall[Holder]"] = field(default_factory=list)
+    _told: dict[tuple[int, tuple[int, ...]], Sent] = field(default_factory=dict)
 
     def trace(self, table: Table, keys: Iterable[Sequence[str] | None]) -> None:
         """Finds the rows. `keys`: per change, the key of its row in the snapshot, if it has one."""
@@ -169,6 +177,7 @@ class Passage(Generic[Holder]):
             self.found.append(found_row(change, table))
             self.parted.append(parts(change, table))
         self.reached += [None if texts is None else (table, *texts) for texts in keys]
+        self.sent += [None if row is None else (self.now.setdefault(row, {}), self.memory.sent(row)) for row in self.reached]
         standing = set(self.reached)
         for number, (row, change) in enumerate(zip(self.found, self.changes, strict=True)):
             if row is None:
@@ -180,10 +189,22 @@ class Passage(Generic[Holder]):
 
     def recall(self, holder: Holder, subscriptions: Sequence[Subscription]) -> "Recall[Holder]":
         """What this audience was sent, from change to change; `subscriptions`: its own, in their order."""
-        about = self.about.get(holder, ())
-        recall = Recall(self, holder, subscriptions, sorted({*about, *self.again}) if about or self.again else ())
-        self._recalls.append(recall)
-        return recall
+        about = self.about.get(holder)
+        numbers = frozenset((*about, *self.again)) if about else frozenset(self.again) if self.again else NONE
+        return Recall(self, ref(holder), subscriptions, numbers)
+
+    def told(self, number: int, places: tuple[int, ...]) -> Sent:
+        """A delivery of the change through these subscriptions; the same object for all audiences."""
+        known = self._told.get((number, places))
+        if known is None:
+            position = self.changes[number].position
+            known = self._told[number, places] = tuple((place, position) for place in places)
+        return known
+
+    def drop(self, holder: Holder) -> None:
+        """This audience was sent nothing of the batch after all."""
+        for sent in self.now.values():
+            sent.pop(ref(holder), None)
 
     def close(self) -> None:
         """Everything was decided: what was taken away is nobody's any more, what was sent is remembered."""
@@ -196,28 +217,23 @@ class Passage(Generic[Holder]):
         for row, parted in zip(self.found, self.parted, strict=True):
             if row is not None and parted:
                 self.memory.forget(row)
-        for recall in self._recalls:
-            recall.keep()
-
-    def drop(self, holder: Holder) -> None:
-        """This audience was sent nothing of the batch after all."""
-        self._recalls = [recall for recall in self._recalls if recall.holder is not holder]
+        for row, sent in self.now.items():
+            self.memory.put(row, sent)
 
 
 class Recall(Generic[Holder]):
     """What one audience was sent, as it becomes in a batch. `numbers`: the changes at which that matters."""
 
-    __slots__ = ("_left", "_now", "_passage", "_subscriptions", "holder", "numbers")
+    __slots__ = ("_holder", "_left", "_passage", "_subscriptions", "numbers")
 
     def __init__(
-        self, passage: Passage[Holder], holder: Holder, subscriptions: Sequence[Subscription], numbers: Sequence[int]
+        self, passage: Passage[Holder], holder: ref[Holder], subscriptions: Sequence[Subscription], numbers: frozenset[int]
     ) -> None:
-        self.holder = holder
         self.numbers = numbers
+        self._holder = holder
         self._passage = passage
         self._subscriptions = subscriptions
-        self._now: dict[RowId, Sent] = {}
-        self._left: set[RowId] = set()
+        self._left: list[RowId] = []
 
     def parted(self, number: int) -> bool:
         """Whether the change took the row away from its old key."""
@@ -232,15 +248,15 @@ class Recall(Generic[Holder]):
         """The row that the change found is gone."""
         row = self._passage.found[number]
         if row is not None:
-            self._now[row] = ()
+            self._put(row, ())
 
     def leave(self, number: int, subscriptions: Iterable[Subscription]) -> None:
         """The row that the change found is out of the sight of these subscriptions, and of those with the same conditions."""
         row = self._passage.found[number]
         if row is not None:
             left = {subscription.conditions for subscription in subscriptions}
-            self._now[row] = tuple(pair for pair in self._sent(row) if self._subscriptions[pair[0]].conditions not in left)
-            self._left.add(row)
+            self._put(row, tuple(pair for pair in self._sent(row) if self._subscriptions[pair[0]].conditions not in left))
+            self._left.append(row)
 
     def has_left(self, number: int) -> bool:
         """Whether that was told in this batch already."""
@@ -248,20 +264,24 @@ class Recall(Generic[Holder]):
 
     def record(self, number: int, subscriptions: Sequence[Subscription]) -> None:
         """The row that stands in the snapshot for this change is sent through these subscriptions."""
-        row = self._passage.reached[number]
-        if row is None:
+        sent = self._passage.sent[number]
+        if sent is None:
             return
-        position = self._passage.changes[number].position
-        places = [self._subscriptions.index(subscription) for subscription in subscriptions]
-        kept = [pair for pair in self._sent(row) if pair[0] not in places]
-        self._now[row] = (*kept, *[(place, position) for place in places])
-        self._left.discard(row)
-
-    def keep(self) -> None:
-        """Puts it into the memory."""
-        for row, sent in self._now.items():
-            self._passage.memory.put(row, self.holder, sent)
+        own, holder, (now, then) = self._subscriptions, self._holder, sent
+        places = FIRST if len(own) == 1 else tuple([own.index(subscription) for subscription in subscriptions])
+        told = self._passage.told(number, places)
+        before = now.get(holder)
+        if before is None:
+            before = then.get(holder)
+        kept = [pair for pair in before if pair[0] not in places] if before else ()
+        now[holder] = (*kept, *told) if kept else told
+        if self._left:
+            self._left = [row for row in self._left if row != self._passage.reached[number]]
 
     def _sent(self, row: RowId) -> Sent:
-        known = self._now.get(row)
-        return self._passage.memory.sent(row, self.holder) if known is None else known
+        now = self._passage.now.get(row)
+        known = None if now is None else now.get(self._holder)
+        return self._passage.memory.sent(row).get(self._holder, ()) if known is None else known
+
+    def _put(self, row: RowId, sent: Sent) -> None:
+        self._passage.now.setdefault(row, {})[self._holder] = sent
