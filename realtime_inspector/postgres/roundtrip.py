@@ -11,6 +11,8 @@ from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
+from realtime_inspector.postgres.readable import watch
+
 TLS_BUFFERS: Final = 3
 """Reads per wake-up with TLS: a record (16 kB) may wait inside of OpenSSL, where no socket tells of it."""
 MOST_PREPARED: Final = 100
@@ -85,13 +87,15 @@ class RoundTrips:
             try:
                 if self._pgconn.flush() == 0:
                     loop.remove_writer(socket)
-                if self._receive(results) and not answered.done():
+                if not self._receive(results):
+                    watch(loop, socket, step)
+                elif not answered.done():
                     answered.set_result(results)
             except Exception as error:
                 if not answered.done():
                     answered.set_exception(error)
 
-        loop.add_reader(socket, step)
+        watch(loop, socket, step)
         if self._pgconn.flush() == 1:
             loop.add_writer(socket, step)
         try:

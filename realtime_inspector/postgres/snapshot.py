@@ -24,6 +24,8 @@ from realtime_inspector.visibility.reads import Path
 
 VISIBLE_WITHIN = 5.0
 """Seconds after which a commit that still is not visible counts as a fault (a synchronous standby may hold it back)."""
+STATEMENTS = 6
+"""In each snapshot, beside two for each relation; together they have the time that each of them may take."""
 PLANNER = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -103,6 +105,7 @@ class SnapshotReader:
     def __init__(self, url: str, statement_timeout_ms: int, declared: Mapping[str, frozenset[Path]] | None = None) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
+        self._deadline = statement_timeout_ms / 1000 + 1.0  # a network that is gone says nothing
         self._rights = Rights(declared or {})
         self._trips: RoundTrips | None = None
 
@@ -122,7 +125,8 @@ class SnapshotReader:
         DatabaseUnavailable when the connection fails (a new one is made by the next call), RelationMoved when the shapes have to
         be read again, TookTooLong for a table without a key that is too large.
         """
-        async with self._failing():
+        within = VISIBLE_WITHIN + self._deadline * (STATEMENTS + 2 * len(wanted))
+        async with self._failing(), asyncio.timeout(within):
             view = await self._open(xids, wanted, roles, EXPORT if shared else OBSERVE)
         try:
             yield view
@@ -133,7 +137,7 @@ class SnapshotReader:
 
     async def share(self) -> str:
         """Exports the open snapshot and returns its id. Raises DatabaseUnavailable."""
-        async with self._failing():
+        async with self._failing(), asyncio.timeout(self._deadline):
             (exported,) = await (await self._connected()).ask(EXPORT)
         return _text(exported.get_value(0, 0)) or ""
 

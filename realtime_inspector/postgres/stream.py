@@ -13,6 +13,7 @@ from psycopg.pq.abc import PGconn
 from realtime_inspector.errors import SlotLost, SourceError, StreamEnded
 from realtime_inspector.model import Position, Transaction
 from realtime_inspector.postgres import slot as slots
+from realtime_inspector.postgres.readable import watch
 from realtime_inspector.replication.assembler import Assembler
 from realtime_inspector.replication.pgoutput import EPOCH, MalformedMessage, decode
 
@@ -195,7 +196,7 @@ class ReplicationStream:
     def _resume(self) -> None:
         self._paused = False
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._socket, self._read)
+        watch(loop, self._socket, self._read)
         self._turn = loop.call_soon(self._read)  # libpq may hold messages that the socket will not tell about
 
     def _read(self) -> None:
@@ -226,6 +227,7 @@ class ReplicationStream:
             elif length < 0:
                 raise slots.ended(pgconn.get_result())
             elif fruitless > pgconn.ssl_in_use:
+                watch(asyncio.get_running_loop(), self._socket, self._read)
                 return False
             else:
                 # Takes one buffer of libpq's, 16 kB; with TLS, as much may wait in OpenSSL while the socket is not readable.

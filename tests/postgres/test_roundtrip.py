@@ -1,10 +1,14 @@
 """Batches of statements over libpq: their order, their errors, and more bytes than a socket takes at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import uvloop
 
 from realtime_inspector.postgres.roundtrip import MOST_PREPARED, RoundTrips, Statement, text_array
 
@@ -75,3 +79,43 @@ async def test_a_connection_that_ends_is_an_error(trips: RoundTrips, database: s
         await asking
     with pytest.raises(psycopg.OperationalError):
         await trips.ask(Statement("select 1"))
+
+
+async def _reset(listener: socket.socket, port: int, armed: asyncio.Event) -> None:
+    """Forwards answers; once armed, a few bytes of the next one together with a reset."""
+    loop = asyncio.get_running_loop()
+    near, _ = await loop.sock_accept(listener)
+    with near, socket.create_connection(("127.0.0.1", port)) as far:
+        near.setblocking(False)
+        far.setblocking(False)
+        while True:
+            await loop.sock_sendall(far, await loop.sock_recv(near, 65_536))
+            answer = await loop.sock_recv(far, 65_536)
+            if armed.is_set():
+                break
+            await loop.sock_sendall(near, answer)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        near.send(answer[:10])  # the client, in the same loop, has no turn before the reset
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_reset_that_comes_with_a_part_of_the_answer_is_noticed(
+    database: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def work() -> None:
+        parts = urlsplit(database)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            armed = asyncio.Event()
+            relaying = asyncio.create_task(_reset(listener, parts.port or 0, armed))
+            address = f"{parts.netloc.rpartition(':')[0]}:{listener.getsockname()[1]}"
+            trips = await RoundTrips.open(parts._replace(netloc=address).geturl(), "test", {}, prepares=False)
+            await trips.ask(Statement("select 1"))
+            armed.set()
+            with pytest.raises(psycopg.OperationalError):
+                await asyncio.wait_for(trips.ask(Statement("select 1")), 10)
+            trips.close()
+            await relaying
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(work())
