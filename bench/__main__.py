@@ -5,7 +5,7 @@ from importlib import import_module
 
 from bench.report import conditions, encode, show
 
-NAMES = ("fanout", "memory", "latency", "evaluator", "growth", "bulk", "page", "oracle", "notify")
+NAMES = ("fanout", "memory", "latency", "evaluator", "growth", "bulk", "page", "oracle", "notify", "faults")
 
 
 def main() -> None:
@@ -23,6 +23,8 @@ def main() -> None:
     if not arguments.json:
         print(show(figures, told))
     print(encode(figures, told))
+    if any(figure.exact and not figure.met for figure in figures):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

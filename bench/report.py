@@ -14,7 +14,10 @@ from realtime_inspector.postgres import binaries
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure. `goal`: absolute, in `unit`; `goal_ratio`: to the reference; `more`: larger is better, not smaller."""
+    """One measured figure. `goal`: absolute, in `unit`; `goal_ratio`: to the reference; `more`: larger is better, not smaller.
+
+    `exact`: the goal is a promise, and the bench fails when it is missed.
+    """
 
     name: str
     unit: str
@@ -24,6 +27,7 @@ class Figure:
     goal: float | None = None
     goal_ratio: float | None = None
     more: bool = False
+    exact: bool = False
 
     @property
     def ratio(self) -> float:
