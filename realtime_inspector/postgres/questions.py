@@ -60,10 +60,13 @@ def by_place(shape: Shape, *, folds: bool = False) -> Function:
 def by_key(shape: Shape, *, folds: bool = False) -> Function:
     """For roles with column grants, which may not read ctid: finds the row by its key, which they must be able to read.
 
-    Each wanted element is a JSON array of the key columns' texts.
+    Each wanted element is a JSON array of the key columns' texts. A comparison that is leakproof and whose other side is a column
+    by then comes before the policies, so that they are asked about this row only; joined, they would be asked about all.
     """
-    if shape.partitioned:
-        return _each(shape, folds, "null", _equalities(shape))
+    if shape.partitioned or shape.key_leakproof:
+        names = [f"_rti_key_{place}" for place in range(len(shape.key))]
+        columns = ", ".join(f"{text} as {name}" for text, name in zip(_key_texts(shape, "u.key::json"), names, strict=True))
+        return _each(shape, folds, columns, _equal(shape, [f"w.{name}" for name in names]))
     return _function(
         "text",
         "int",
@@ -98,24 +101,31 @@ def row_literal(values: Sequence[str | None]) -> str:
 
 def _equalities(shape: Shape) -> list[str]:
     """That a row `t` has the key in `w.key`."""
-    parts = []
-    for place, (name, operator) in enumerate(zip(shape.key, shape.key_operators, strict=True)):
-        column = shape.column(name)
-        assert column is not None
-        parts.append(f"t.{quote_identifier(name)} {operator} (w.key ->> {place})::{column.type_sql}")
-    return parts
+    return _equal(shape, _key_texts(shape, "w.key"))
+
+
+def _equal(shape: Shape, others: Sequence[str]) -> list[str]:
+    compared = zip(shape.key, shape.key_operators, others, strict=True)
+    return [f"t.{quote_identifier(name)} {operator} {other}" for name, operator, other in compared]
+
+
+def _key_texts(shape: Shape, key: str) -> list[str]:
+    """The values in a JSON array of their texts."""
+    columns = [column for name in shape.key if (column := shape.column(name)) is not None]
+    return [f"({key} ->> {place})::{column.type_sql}" for place, column in enumerate(columns)]
 
 
 def _each(shape: Shape, folds: bool, columns: str, conditions: Sequence[str]) -> Function:
     """Asks for one row after the other, so that each time only the partition is opened that the key belongs to."""
     given = "pg_catalog.unnest(_rti_some) with ordinality as u (key, place)"
+    source = _table(shape) if shape.partitioned else f"only {_table(shape)}"
     return _function(
         "text",
         "int",
         folds,
         "select pg_catalog.array_agg(w.place::int - 1 + _rti_first) into _rti_seen "
         f"from (select u.key::json as key, u.place, {columns} from {given} offset 0) as w cross join lateral "
-        f"(select from {_table(shape)} as t where {' and '.join(conditions)} offset 0) as seen;",
+        f"(select from {source} as t where {' and '.join(conditions)} offset 0) as seen;",
     )
 
 

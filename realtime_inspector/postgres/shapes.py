@@ -41,4 +41,5 @@ def _shape(row: asyncpg.Record) -> Shape:
         key=tuple(row["key"]),
         key_operators=tuple(row["key_operators"]),
         layout=tuple(row["layout"]),
+        key_leakproof=row["key_leakproof"],
     )

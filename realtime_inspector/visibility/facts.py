@@ -41,7 +41,8 @@ class Shape:
 
     `key`: the columns by which a row can be found again (primary key, or the index named as replica identity); where there are
     none, it is found by its whole content.
-    `key_operators`: for each of them the operator, as SQL, by which that index tells values equal.
+    `key_operators`: for each of them the operator, as SQL, by which that index tells values equal. `key_leakproof`: policies
+    may be asked after all of these.
     `layout`: the columns' names in the order in which they were ever added, None for dropped ones.
     `replica_identity`: of a partitioned table FULL only if all its partitions have it, because they write the log.
     """
@@ -56,6 +57,7 @@ class Shape:
     key: tuple[str, ...]
     key_operators: tuple[str, ...]
     layout: tuple[str | None, ...] = ()
+    key_leakproof: bool = False
 
     def column(self, name: str) -> ColumnFacts | None:
         """The column of that name, if there is one."""

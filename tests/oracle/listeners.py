@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from realtime_inspector.pipeline.delivery import LAGGING_BYTES
 from realtime_inspector.ports import Outlet
 from realtime_inspector.protocol.frames import split_frames
 from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.subscription import Authorized
 from tests.oracle.people import PEOPLE
 from tests.oracle.tables import EVERYTHING, Filter
 
@@ -114,10 +116,7 @@ class Listener:
         ]
         who = PEOPLE[self.person]
         resume = self._resume() if self.sockets else None
-        try:
-            authorized = await pipeline.authorize(who, bindings, TOPIC, resume)
-        except DatabaseUnavailable:  # such as a lock that lasts; the client would be told so, and try again
-            authorized = await pipeline.authorize(who, bindings, TOPIC, resume)
+        authorized = await _insist(lambda: pipeline.authorize(who, bindings, TOPIC, resume))
         self.token = authorized.resume_token
         self.sockets.append(Socket(self._keep))
         self.refused[self.life] = set(self.wishes) - {s.binding.table for s in authorized.subscriptions}
@@ -129,7 +128,9 @@ class Listener:
         self.socket.left = True
         mine = [number for number, receipt in enumerate(self.history) if receipt.life == self.life and receipt.event_id]
         if lost and mine:
-            del self.history[mine[max(0, len(mine) - lost)] :]
+            cut = mine[max(0, len(mine) - lost)]
+            event = self.history[cut].event_id  # what is told of one event comes in one piece
+            del self.history[min(number for number in mine if self.history[number].event_id == event) :]
 
     def _keep(self, payload: dict[str, Any]) -> None:
         if payload.get("extension") == "resume":
@@ -142,6 +143,14 @@ class Listener:
     def _resume(self) -> str:
         known = [receipt.event_id for receipt in self.history if receipt.life == self.life and receipt.event_id]
         return ".".join([self.token, *known[-1:]])
+
+
+async def _insist(ask: Callable[[], Awaitable[Authorized]]) -> Authorized:
+    """As clients do, who are told that the database cannot be asked, such as while a lock lasts."""
+    for _ in range(20):
+        with suppress(DatabaseUnavailable):
+            return await ask()
+    return await ask()
 
 
 class Laggard:

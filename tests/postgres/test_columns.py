@@ -153,3 +153,22 @@ async def test_what_a_filter_refuses_does_not_tell_hidden_columns_from_missing_o
 
     assert await refusal(filter="owner=eq.1") == await refusal(filter="nowhere=eq.1") == ["invalid column for filter ?"]
     assert await refusal(filter="owner=match.(") == await refusal(filter="nowhere=match.(")
+
+
+@pytest.mark.every_version
+@pytest.mark.parametrize("key", ["int", "uuid", "text"])
+async def test_a_policy_that_raises_for_another_row_hides_no_row_from_roles_with_column_grants(
+    engine: Engine, start: Start, key: str
+) -> None:
+    """Its rows are looked up by key, and Postgres may ask policies first about every row that it comes across."""
+    one, other = {"int": ("1", "2"), "text": ("1", "2"), "uuid": (ALICE, ALICE.replace("1", "2"))}[key]
+    service = await start(f"""
+        create table shares (id {key} primary key, parts int, body text); alter table shares enable row level security;
+        create policy divided on shares using (1 / parts = 1); insert into shares values ('{one}', 0);
+        grant select (id, parts) on shares to limited; grant select on shares to service_role;
+        create publication supabase_realtime for table shares;""")
+    limited = await service.join(LIMITED, "shares", verdicts=True)
+    engine.run(f"insert into shares values ('{other}', 1); update shares set body = 'b' where id = '{one}'")
+    await service.settled()
+    assert [str(data["record"]["id"]) for data in limited.data] == [other]
+    assert [verdict["reason"] for verdict in limited.verdicts] == ["policy_raised"]

@@ -31,13 +31,15 @@ select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind::te
   ), '[]')::text as columns,
   array(select case when not a.attisdropped then a.attname::text end from pg_catalog.pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 order by a.attnum) as layout,
-  coalesce(keyed.names, '{}') as key, coalesce(keyed.operators, '{}') as key_operators
+  coalesce(keyed.names, '{}') as key, coalesce(keyed.operators, '{}') as key_operators,
+  coalesce(keyed.leakproof, false) as key_leakproof
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 -- A key's values are equal by the operator of its index (strategy 3 of btree), wherever that is: citext and ltree bring their own.
 left join lateral (
   select array_agg(a.attname::text order by k.place) as names,
-    array_agg(coalesce(format('operator(%I.%s)', own.nspname, o.oprname), 'operator(pg_catalog.=)') order by k.place) as operators
+    array_agg(coalesce(format('operator(%I.%s)', own.nspname, o.oprname), 'operator(pg_catalog.=)') order by k.place) as operators,
+    bool_and(coalesce(p.proleakproof, false)) as leakproof
   from pg_catalog.pg_index i
   cross join lateral unnest(i.indkey::int2[], i.indclass::oid[]) with ordinality as k (attnum, opclass, place)
   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
@@ -46,6 +48,7 @@ left join lateral (
     and member.amoplefttype = oc.opcintype and member.amoprighttype = oc.opcintype
     and member.amopmethod = (select oid from pg_catalog.pg_am where amname = 'btree')
   left join pg_catalog.pg_operator o on o.oid = member.amopopr
+  left join pg_catalog.pg_proc p on p.oid = o.oprcode
   left join pg_catalog.pg_namespace own on own.oid = o.oprnamespace
   where i.indrelid = c.oid and k.place <= i.indnkeyatts and i.indisvalid
     and case when c.relreplident = 'i' then i.indisreplident else i.indisprimary end
