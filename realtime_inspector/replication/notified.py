@@ -1,6 +1,6 @@
 """Turns what a trigger tells of a changed row, which is its key, into the change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Final
 
 import msgspec
@@ -32,8 +32,9 @@ def decode(payload: str) -> Told | None:
         told = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeEncodeError):
         return None
-    texts = [*(told.key or {}).values(), *(told.old or {}).values()]
-    return None if any("\x00" in text for text in texts) else told  # no value in Postgres has one
+    if "\\u0000" in payload and any("\x00" in text for key in (told.key, told.old) if key for text in key.values()):
+        return None  # no value in Postgres has one
+    return told
 
 
 def understood(
@@ -42,11 +43,12 @@ def understood(
     """The changes of one transaction, and the tables of which changes are missing. Tables without a relation are not served."""
     changes: list[Change] = []
     lost: dict[Loss, None] = {}
+    names = {oid: {column.name for column in relation.columns if column.is_key} for oid, relation in relations.items()}
     for each in told:
         relation = relations.get(each.table)
         if relation is None:
             continue
-        change = _change(each, relation, Position(commit_lsn, len(changes)))
+        change = _change(each, relation, names[each.table], Position(commit_lsn, len(changes)))
         if change is None:
             lost[Loss(relation, UNTELLABLE)] = None
         else:
@@ -54,14 +56,17 @@ def understood(
     return tuple(changes), tuple(lost)
 
 
-def _change(told: Told, relation: Relation, position: Position) -> Change | None:
+def _change(told: Told, relation: Relation, names: Set[str], position: Position) -> Change | None:
     """None when the keys are not there, or are of columns that are not the key any more."""
     if told.operation is Operation.TRUNCATE:
         return Change(position, told.operation, relation)
     deleted = told.operation is Operation.DELETE
     new, old = None if deleted else told.key, None if told.operation is Operation.INSERT else told.old
-    names = {column.name for column in relation.columns if column.is_key}
-    if (old if deleted else new) is None or any(key is not None and key.keys() != names for key in (new, old)):
+    if (
+        (old if deleted else new) is None
+        or (new is not None and new.keys() != names)
+        or (old is not None and old.keys() != names)
+    ):
         return None
     return Change(position, told.operation, relation, _row(new, relation, UNCHANGED), _row(old, relation, None))
 

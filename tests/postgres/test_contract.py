@@ -108,6 +108,22 @@ async def test_updates_deletions_and_new_keys_name_their_rows(engine: Engine, be
     assert (boss.data[-1]["record"], boss.data[-1]["old_record"]) == ({"id": 8, "name": "again"}, {"id": 7})
 
 
+async def test_a_deletion_reaches_who_was_sent_the_row_and_nobody_else(engine: Engine, begin: Start) -> None:
+    service = await begin()
+    alice, bob = await service.join(user(ALICE), "notes"), await service.join(user(BOB), "notes")
+    engine.run(f"insert into notes values (1, '{ALICE}', 'a'), (2, '{BOB}', 'b')")
+    await alice.until(1)
+    await bob.until(1)
+    engine.run("delete from notes")
+    await alice.until(2)
+    await bob.until(2)
+    await service.settled()
+    assert (told(alice), told(bob)) == (
+        [("notes", op, 1) for op in ("INSERT", "DELETE")],
+        [("notes", op, 2) for op in ("INSERT", "DELETE")],
+    )
+
+
 async def test_each_change_of_one_row_in_one_transaction_counts(engine: Engine, begin: Start) -> None:
     service = await begin()
     boss = await service.join(SERVICE, "open")
