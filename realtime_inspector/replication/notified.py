@@ -62,11 +62,7 @@ def _change(told: Told, relation: Relation, names: Set[str], position: Position)
         return Change(position, told.operation, relation)
     deleted = told.operation is Operation.DELETE
     new, old = None if deleted else told.key, None if told.operation is Operation.INSERT else told.old
-    if (
-        (old if deleted else new) is None
-        or (new is not None and new.keys() != names)
-        or (old is not None and old.keys() != names)
-    ):
+    if not names or (old if deleted else new) is None or any(key is not None and key.keys() != names for key in (new, old)):
         return None
     return Change(position, told.operation, relation, _row(new, relation, UNCHANGED), _row(old, relation, None))
 

@@ -70,3 +70,8 @@ def test_without_the_key_of_today_a_change_is_missing(each: Told) -> None:
 
 def test_tables_that_are_not_served_count_for_nothing() -> None:
     assert understood([told("INSERT", KEY, table=8), told("INSERT", table=9)], {7: NOTES}, 1) == ((), ())
+
+
+def test_a_table_without_a_key_has_no_change_that_could_be_told() -> None:
+    keyless = Relation(7, "public", "notes", ReplicaIdentity.DEFAULT, (Column("body", 25),))
+    assert understood([told("INSERT", {})], {7: keyless}, 1) == ((), (Loss(keyless, "key_unknown"),))
