@@ -45,9 +45,10 @@ class Delivery:
         self.tokens: PositionTokens | None = None
         """How positions are told; known once the stream is attached."""
         self._record_bytes = record_bytes
+        self._reached: dict[Outlet, None] = {}
         self._lagging: set[Outlet] = set()
 
-    async def hand_over(self, gathered: Sequence[Gathered], memory: Memory[Audience[Outlet]]) -> list[Outlet]:
+    async def hand_over(self, gathered: Sequence[Gathered], memory: Memory[Audience[Outlet]]) -> None:
         """Builds everything that the evidence allows, then queues it without a pause: a batch goes whole or not at all.
 
         While it builds, the loop has its turn now and then: who left meanwhile is no member any more when it is queued.
@@ -71,13 +72,11 @@ class Delivery:
                     await asyncio.sleep(0)
                     pause_at = loop.time() + TURN
             making.close()
-        reached: dict[Outlet, None] = {}
         joined: dict[int, bytes] = {}
         for audience, frames in blocks.items():
             if len(gathered) > 1:
                 frames.sort(key=lambda frame: frame[0])
-            reached.update(dict.fromkeys(_send(audience, frames, joined)))
-        return list(reached)
+            self._reached.update(dict.fromkeys(_send(audience, frames, joined)))
 
     def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str, table: tuple[str, str] | None = None) -> None:
         """Tells subscribers that changes were lost, of this table or of any, before anything newer."""
@@ -97,10 +96,11 @@ class Delivery:
             for outlet in (*audience.members, *audience.joining):
                 outlet.send(system(Serializer(key.serializer), key.topic, "resume", "ok", "resumed"))
 
-    async def pace(self, outlets: Iterable[Outlet]) -> None:
+    async def pace(self) -> None:
         """Gives sockets with much queued a moment to take it, so that a large transaction does not overrun healthy ones."""
+        reached, self._reached = self._reached, {}
         self._lagging = {outlet for outlet in self._lagging if outlet.queued_bytes > LAGGING_BYTES}
-        full = [o for o in outlets if o.queued_bytes > LAGGING_BYTES and o not in self._lagging]
+        full = [o for o in reached if o.queued_bytes > LAGGING_BYTES and o not in self._lagging]
         if not full:
             return
         waits = [asyncio.ensure_future(outlet.drained()) for outlet in full]

@@ -298,6 +298,7 @@ class Pipeline:
             self._ring.trim(monotonic(), pressed=bool(self.guard.note))
             await self._returns.serve(self._deliver)
             self._release()
+            await self._delivery.pace()  # not before it is noted: heartbeats tell meanwhile what was handed over
 
     async def _collect(self) -> list[Transaction]:
         """The next piece, and what has already arrived behind it: a lone change is never delayed. Nothing if other work waits."""
@@ -356,8 +357,7 @@ class Pipeline:
             self._delivery.announce_gap({a: None for work in works for a in work.touched}, Reason.INTERNAL_ERROR)
             memory.clear()
             return
-        outlets = await self._delivery.hand_over(gathered, memory)
-        await self._delivery.pace(outlets)
+        await self._delivery.hand_over(gathered, memory)
 
     async def _gather(
         self, news: Sequence[Relation], works: Sequence[Work], xids: Sequence[int], patient: bool

@@ -248,3 +248,22 @@ async def test_who_leaves_again_while_catching_up_receives_nothing_more(start: S
     await service.settled()
     assert after.received == []
     assert len(service.index) == 0
+
+
+async def test_a_moment_told_while_a_full_socket_is_waited_for_counts_what_it_was_sent(start: Start) -> None:
+    service = await start(SCHEMA)
+    moments: list[str] = []
+
+    class Full(Subscriber):
+        async def drained(self) -> None:
+            moments.append(service.pipeline.moment())
+
+    before = Full(queued_bytes=1_000_000)
+    await service.rejoin(before, user(ALICE), "notes")
+    write(service.engine, 1, 3)
+    await before.until(3)
+    await service.settled()
+    leave(service, before)
+    after = await service.join(user(ALICE), "notes", resume=f"{before.token}.{moments[0]}")
+    assert await caught_up(after) == ["resumed"]
+    assert ids(after) == []
