@@ -3,6 +3,7 @@
 import pytest
 
 from realtime_inspector.model import Binding
+from realtime_inspector.postgres import sql
 from tests.postgres.conftest import Engine
 from tests.postgres.river import ANON, SERVICE, Start, start, user
 
@@ -133,6 +134,13 @@ async def test_a_join_of_a_partition_names_its_root(engine: Engine, start: Start
         authorized = await service.pipeline.authorize(user(ALICE), [Binding(1, "*", "public", leaf)])
         assert authorized.subscriptions == ()
         assert "subscribe to the root" in authorized.problems[0].text
+
+
+@published
+async def test_the_page_offers_the_root(engine: Engine, via_root: bool) -> None:
+    engine.run(schema(via_root))
+    offered = engine.run(sql.load("published_tables").replace("$1", "'supabase_realtime'"))
+    assert [row[:2] for row in offered] == [("public", "parted")]
 
 
 @published
