@@ -1,5 +1,6 @@
 """Opens replication connections, and makes, judges and replaces the slot that they read."""
 
+import math
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -186,10 +187,10 @@ def format_lsn(lsn: int) -> str:
     return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
 
-async def feedback_interval(connection: Connection) -> float:
-    """Seconds between status reports that keep the connection: a third of wal_sender_timeout, and no more than 10."""
+async def sender_timeout(connection: Connection) -> float:
+    """Seconds of silence after which Postgres takes the other end for gone; infinite when it never does."""
     (timeout,) = await _row(connection, "select setting::int from pg_settings where name = 'wal_sender_timeout'")
-    return min(10.0, int(timeout) / 3_000 or 10.0)
+    return int(timeout) / 1_000 or math.inf
 
 
 async def _check_publication(connection: Connection, publication: str) -> None:

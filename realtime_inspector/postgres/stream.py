@@ -1,6 +1,7 @@
 """Reads committed transactions from a replication slot, and tells Postgres what has been dealt with."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from struct import Struct
@@ -22,6 +23,10 @@ FAIR = 250
 PIECE_BYTES = 262_144
 PIECE_OVERHEAD = 1_024
 """What a piece counts for beside its bytes, so that many empty ones are bounded too."""
+LONGEST_INTERVAL = 10.0
+"""Seconds between status reports; shorter where wal_sender_timeout is less than three times as long."""
+ATTACH_SECONDS = 30.0
+"""For everything that is said until the stream flows; making a slot has a limit of its own."""
 PROMPTLY = 0.1
 """Seconds between status reports while acknowledgements keep coming."""
 IDLE_BYTES = 2_097_152
@@ -58,7 +63,9 @@ class ReplicationStream:
         self._fault: SourceError | None = StreamEnded("The replication stream is not attached")
         self._connection: slots.Connection | None = None
         self._socket = -1
-        self._interval = 10.0
+        self._interval = LONGEST_INTERVAL
+        self._patience = math.inf
+        self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None
         self._begun = False
@@ -89,7 +96,11 @@ class ReplicationStream:
         self._fault = StreamEnded("The replication stream is not attached")
         connection = await slots.connect(self._url)
         try:
-            await self._start(connection, 0 if self._begun else start_lsn)
+            async with asyncio.timeout(ATTACH_SECONDS):
+                await self._start(connection, 0 if self._begun else start_lsn)
+        except TimeoutError as error:
+            await connection.close()
+            raise StreamEnded(f"Postgres said nothing for {ATTACH_SECONDS:.0f} seconds") from error
         except BaseException as error:
             await connection.close()  # at once: a reader that is connected and does not read keeps the slot busy
             if isinstance(error, SlotLost):
@@ -110,14 +121,15 @@ class ReplicationStream:
         known = self._log is not None or start_lsn > 0
         try:
             confirmed = await slots.prepare(connection, self._wanted, known=known, broken=self._broken)
-            interval = await slots.feedback_interval(connection)
+            patience = await slots.sender_timeout(connection)
             await slots.start(connection, self._wanted, max(start, confirmed))
         except SlotLost:
             self._broken = log.flushed
             raise
         if self._log is not None and confirmed > max(start, self._last_end):  # the slot is good for what comes now
             raise SlotLost("Another process has read the replication slot; changes in between are lost here", gap="taken_over")
-        self._log, self._interval, self._acknowledged = log, interval, max(start, confirmed)
+        self._log, self._patience, self._acknowledged = log, patience, max(start, confirmed)
+        self._interval = min(LONGEST_INTERVAL, patience / 3)
         self._last_end = max(self._last_end, self._acknowledged)
         self._received = self._acknowledged
         self._collected = 0
@@ -196,6 +208,7 @@ class ReplicationStream:
     def _resume(self) -> None:
         self._paused = False
         loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
         watch(loop, self._socket, self._read)
         self._turn = loop.call_soon(self._read)  # libpq may hold messages that the socket will not tell about
 
@@ -205,6 +218,7 @@ class ReplicationStream:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        self._heard_at = asyncio.get_running_loop().time()
         try:
             if self._drain(self._connection.pgconn):
                 self._turn = asyncio.get_running_loop().call_soon(self._read)
@@ -281,8 +295,12 @@ class ReplicationStream:
             self._timer = loop.call_at(when, self._tick)
 
     def _tick(self) -> None:
+        silent = 0.0 if self._paused else asyncio.get_running_loop().time() - self._heard_at
+        if silent > self._patience:  # as long as Postgres itself would wait for us
+            self._fail(StreamEnded(f"Postgres has said nothing for {silent:.0f} seconds"))
+            return
         try:
-            self._report()
+            self._report(asks=silent >= self._interval / 2)
         except psycopg.Error as error:
             self._fail(_broke(error))
 
@@ -290,14 +308,14 @@ class ReplicationStream:
     def _idle(self) -> bool:
         return self._acknowledged >= self._last_end and not self._assembler.in_transaction
 
-    def _report(self) -> None:
-        """Says how far we are; the next report is due after the interval."""
+    def _report(self, *, asks: bool = False) -> None:
+        """Says how far we are; the next report is due after the interval. `asks`: for a sign of life."""
         assert self._connection is not None
         if self._idle:
             # Nothing of ours is under way, so the log of other tables and databases need not be kept for us.
             self._acknowledged = self._last_end = max(self._received, self._last_end)
         flushed, clock = self._acknowledged, time.time_ns() // 1_000 - EPOCH
-        self._connection.pgconn.put_copy_data(_STATUS.pack(b"r", max(self._received, flushed), flushed, flushed, clock, 0))
+        self._connection.pgconn.put_copy_data(_STATUS.pack(b"r", max(self._received, flushed), flushed, flushed, clock, asks))
         self._connection.pgconn.flush()
         if self._timer is not None:
             self._timer.cancel()

@@ -4,11 +4,12 @@ import itertools
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
 
+from bench.proxy import proxied
 from realtime_inspector.errors import DatabaseUnavailable, SetupError, SlotInUse, SlotLost, SourceError, StreamEnded
 from realtime_inspector.model import UNCHANGED, Change, Operation, Transaction
 from realtime_inspector.postgres import slot as slots
@@ -261,7 +262,7 @@ async def test_what_was_not_acknowledged_comes_again_to_the_next_process(followe
 
 
 async def test_the_log_of_other_tables_is_not_kept_when_nothing_is_under_way(followed: Followed) -> None:
-    stream = await followed.attached("-c wal_sender_timeout=1s")
+    stream = await followed.attached("-c wal_sender_timeout=3s")
     followed.run("insert into elsewhere select generate_series(1, 1000)")
     ((end,),) = followed.run("select pg_current_wal_lsn()")
     waiting = asyncio.ensure_future(stream.next())
@@ -552,3 +553,21 @@ async def test_a_server_that_shuts_down_is_not_held_up(own: EmbeddedPostgres) ->
     with pytest.raises(StreamEnded):
         await asyncio.wait_for(stream.next(), 5)
     assert await asyncio.wait_for(own.wait(), 5) == 0
+
+
+async def test_a_network_that_falls_silent_is_noticed_and_one_without_changes_is_not(followed: Followed) -> None:
+    parts = urlsplit(followed.url)
+    async with proxied(lambda: parts.port or 0) as network:
+        quiet = await followed.attached("-c wal_sender_timeout=3s")
+        host = f"{parts.netloc.rpartition(':')[0]}:{network.port}"
+        cut = ReplicationStream(
+            f"{parts._replace(netloc=host).geturl()}?options=-c%20wal_sender_timeout%3D3s", slot="cut", publication="followed"
+        )
+        followed.streams.append(cut)
+        await cut.attach()
+        network.freeze()
+        with pytest.raises(StreamEnded, match="said nothing"):
+            await asyncio.wait_for(cut.next(), 20)
+    followed.run("insert into notes values (1)")
+    assert quiet.flows
+    assert ids(await followed.changes(quiet, 1)) == [1]
