@@ -252,8 +252,13 @@ class Pipeline:
         self.state = state = state or await self._bookmark.begin(self._lost)
         self._lost = ""
         self._delivery.tokens = PositionTokens(state.secret, state.epoch)
+        earlier = "" if self._flowed else await self._bookmark.published()
         await self._watch.look()
         await self._stream.attach(state.position)
+        if self._watch.missed(earlier):  # while no process looked; who comes back to before that is told so
+            self.state = state = await self._bookmark.begin(state.epoch)
+            self._delivery.tokens = PositionTokens(state.secret, state.epoch)
+        await self._bookmark.remember(self._watch.published)
         if state.epoch != self._epoch or Position(state.floor, AFTER) > self._ring.last:
             self._begin(state)
 
@@ -299,6 +304,7 @@ class Pipeline:
             await self._returns.serve(self._deliver)
             self._release()
             await self._delivery.pace()  # not before it is noted: heartbeats tell meanwhile what was handed over
+            await self._bookmark.remember(self._watch.published)
 
     async def _collect(self) -> list[Transaction]:
         """The next piece, and what has already arrived behind it: a lone change is never delayed. Nothing if other work waits."""

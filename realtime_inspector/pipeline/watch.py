@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+import msgspec
+
 from realtime_inspector.errors import DatabaseUnavailable, SlotLost
 from realtime_inspector.model import Relation
 from realtime_inspector.ports import Source
 from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.membership import read_membership
-from realtime_inspector.replication.membership import Absence, Membership
+from realtime_inspector.replication.membership import Absence, Membership, Picture
 
 LOOK_SECONDS = 5.0
 
@@ -23,6 +25,8 @@ class Watch:
         self._stream = stream
         self._tell = tell
         self._membership = Membership()
+        self.published = ""
+        """The publication as it was last seen, for a later process."""
         self._relations: dict[int, Relation] = {}
 
     async def run(self) -> None:
@@ -54,6 +58,11 @@ class Watch:
         if picture is not None:
             for absence in self._membership.take(picture, asyncio.get_running_loop().time()):
                 self._tell(absence)
+            self.published = msgspec.json.encode(picture).decode()
+
+    def missed(self, published: str) -> bool:
+        """Whether something was out of the publication since an earlier process saw it like this."""
+        return bool(published) and self._membership.differs(msgspec.json.decode(published, type=Picture))
 
     def forget(self) -> None:
         """Everybody was told of a gap: what is seen next is where it begins."""

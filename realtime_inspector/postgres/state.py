@@ -49,6 +49,13 @@ class Fleeting:
         """Nobody can come back to it once the connection is lost."""
         self.saved_floor = floor
 
+    async def published(self) -> str:
+        """Nothing is written."""
+        return ""
+
+    async def remember(self, _published: str) -> None:
+        """Nobody can come back to it."""
+
     async def close(self) -> None:
         """There is nothing to close."""
 
@@ -63,6 +70,7 @@ class Bookmark:
         self._line = line
         self._slot = slot
         self._epoch = ""
+        self._published = ""
         self._wanted = self._saved = (0, 0)
         self._saving: asyncio.Task[None] | None = None
 
@@ -84,6 +92,23 @@ class Bookmark:
             state = await self._load(connection)
             assert state is not None
             return state
+
+    async def published(self) -> str:
+        """What was remembered of the publication, possibly by an earlier process."""
+        async with self._asking() as connection:
+            query = "select published from realtime_inspector.slots where slot = $1"
+            self._published = await connection.fetchval(query, self._slot) or ""
+            return self._published
+
+    async def remember(self, published: str) -> None:
+        """Writes down how the publication is, if that is news."""
+        if published == self._published:
+            return
+        async with self._asking() as connection, connection.transaction():
+            await connection.execute("set transaction read write")
+            query = "update realtime_inspector.slots set published = $2 where slot = $1"
+            await connection.execute(query, self._slot, published)
+        self._published = published
 
     @property
     def saved_position(self) -> int:

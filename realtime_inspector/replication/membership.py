@@ -42,21 +42,28 @@ class Absence:
 class Membership:
     """What was last seen of the publication, and which tables are out of it and since when (None: it was told already)."""
 
-    _seen: Picture | None = None
+    seen: Picture | None = None
     _missing: dict[tuple[str, str], float | None] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Everybody was told of a gap: the next picture is the first."""
-        self._seen = None
+        self.seen = None
         self._missing.clear()
 
     def replaced(self, picture: Picture | None) -> bool:
         """Whether it is not the publication that was seen: that one's changes cannot be had any more."""
-        return self._seen is not None and (picture is None or picture.oid != self._seen.oid)
+        return self.seen is not None and (picture is None or picture.oid != self.seen.oid)
+
+    def differs(self, before: Picture) -> bool:
+        """Whether anything was, or is, out of the publication since that picture."""
+        if self.seen is None:
+            return False
+        then = Membership(before)
+        return then.replaced(self.seen) or bool(then.take(self.seen, 0.0)) or bool(then._missing)
 
     def take(self, picture: Picture, now: float) -> list[Absence]:
         """What was left out between the last picture and this one; `now`: seconds of any clock that goes steadily."""
-        before, self._seen = self._seen, picture
+        before, self.seen = self.seen, picture
         if before is None:
             return []
         if before.mark != picture.mark:

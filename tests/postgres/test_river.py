@@ -481,3 +481,27 @@ async def test_what_is_no_url_ends_the_start() -> None:
     with pytest.raises(SetupError, match="not one"):
         await pipeline.attached()
     await pipeline.close()
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "alter publication supabase_realtime drop table tweets; alter publication supabase_realtime add table tweets",
+        "alter publication supabase_realtime drop table tweets",
+        "drop publication supabase_realtime; create publication supabase_realtime for table tweets, other, marker",
+    ],
+)
+async def test_what_was_out_of_the_publication_while_no_service_ran_begins_an_epoch(start: Start, meanwhile: str) -> None:
+    first = await start(SCHEMA)
+    before = state(first.pipeline)
+    await first.pipeline.close()
+    first.engine.run("create table third (id int primary key); alter publication supabase_realtime add table third")
+    second = await start("")
+    assert state(second.pipeline).epoch == before.epoch
+    await second.pipeline.close()
+    second.engine.run(meanwhile)
+    third = await start("")
+    assert state(third.pipeline).epoch != before.epoch
+    after = state(third.pipeline)
+    await third.pipeline.close()
+    assert state((await start("")).pipeline).epoch == after.epoch

@@ -8,10 +8,12 @@ create table if not exists realtime_inspector.slots (
   secret bytea not null check (octet_length(secret) = 32),
   position bigint not null check (position >= 0),
   floor bigint not null check (floor >= 0),
+  published text not null default '',
   updated_at timestamptz not null default clock_timestamp()
 );
 comment on table realtime_inspector.slots is
   'How far the reader of each replication slot has handed changes over, and what the positions that clients hold depend on.';
+comment on column realtime_inspector.slots.published is 'The publication as it was last seen, to notice what was out of it since.';
 -- Default privileges may have opened it; the key of the positions is nobody else's.
 revoke all on realtime_inspector.slots from public;
 
