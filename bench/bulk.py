@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -199,6 +199,13 @@ class Engine:
         for number in range(users):
             self._index.subscribe(Counted(arrivals), TOPIC, "2.0.0", identity(number), authorized, False)
         return arrivals
+
+    async def watch(self, table: str) -> Callable[[], None]:
+        """Somebody who is told verdicts; gives what ends that."""
+        authorized = await self._pipeline.authorize(identity(0), [Binding(1, "*", "public", table)])
+        sink = Sink()
+        self._index.subscribe(sink, "realtime:watched", "2.0.0", identity(0), authorized, True)
+        return lambda: self._index.unsubscribe(sink, "realtime:watched")
 
     async def delivered(self, count: int) -> None:
         """Returns when so many more changes than at the last call have been handed over."""

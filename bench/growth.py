@@ -22,6 +22,9 @@ POLICIES = {
 }
 """One that names whose a row is, and one that shows rows otherwise as well, so that each identity has to be asked."""
 OWNERS_GOAL = 5.0
+WATCHED_IDENTITIES = 1_000
+ASKED_AT_MOST = 1_000
+"""Identities that the reference asks; what it would take for more follows from these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(arguments: argparse.Namespace) -> list[Figure]:
     prepare_all(0)
     with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
-        measured = dict(runner.run(_measure(arguments)))
+        measured, watched = runner.run(_measure(arguments))
     if arguments.plot:
         arguments.plot.write_text(draw("commit to last hand-over, one table", "identities", "ms", list(_lines(measured))))
-    return list(measured.values())
+    return [*measured.values(), watched]
 
 
-async def _measure(arguments: argparse.Namespace) -> list[tuple[Cell, Figure]]:
-    measured = []
+async def _measure(arguments: argparse.Namespace) -> tuple[dict[Cell, Figure], Figure]:
+    measured = {}
     async with sample_database() as database:
         for policy in POLICIES:
             _create(database, policy)
@@ -77,8 +80,8 @@ async def _measure(arguments: argparse.Namespace) -> list[tuple[Cell, Figure]]:
                 ours = await _ours(database, cells, arguments.rounds)
                 theirs = [await asyncio.to_thread(_one_by_one, database, cell) for cell in cells]
                 for cell, us, them in zip(cells, ours, theirs, strict=True):
-                    measured.append((cell, Figure(str(cell), "ms", us * 1e3, them * 1e3, REFERENCE, cell.goal)))
-    return measured
+                    measured[cell] = Figure(str(cell), "ms", us * 1e3, them * 1e3, REFERENCE, cell.goal)
+        return measured, await _watched(database, Cell(next(iter(POLICIES)), WATCHED_IDENTITIES, 1, 1), arguments.rounds)
 
 
 def _create(database: Database, policy: str) -> None:
@@ -108,6 +111,24 @@ async def _ours(database: Database, cells: Sequence[Cell], rounds: int) -> list[
     return medians
 
 
+async def _watched(database: Database, cell: Cell, rounds: int) -> Figure:
+    """The same, by turns, while somebody is told verdicts about another table and while nobody is."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    async with engine(database) as running:
+        arrivals = await running.subscribe_alike(cell.identities, cell.names)
+        for number in range(4 * rounds + 2):  # the first two warm up
+            watching = number % 2 == 0
+            leave = await running.watch("countries") if watching else None
+            arrivals.expect(1)
+            began = await asyncio.to_thread(_insert, database, cell)
+            await arrivals.complete.wait()
+            seconds[watching].append(time.perf_counter() - began)
+            if leave is not None:
+                leave()
+    ours, theirs = (statistics.median(seconds[watching][1:]) * 1e3 for watching in (True, False))
+    return Figure(f"{cell}, verdicts of another table watched", "ms", ours, theirs, "nobody watches", goal_ratio=1.1)
+
+
 def _insert(database: Database, cell: Cell) -> float:
     """Returns when the commit was sent."""
     with database.connect() as connection:
@@ -120,25 +141,19 @@ def _insert(database: Database, cell: Cell) -> float:
 
 
 def _one_by_one(database: Database, cell: Cell) -> float:
-    asking = [OneByOne(database, name) for name in cell.names]
-    keys = [
-        [
-            int(str(key))
-            for (key,) in database.run(
-                f"select max(id) - n from public.{name}, generate_series(0, {cell.changes - 1}) n group by n"
-            )
-        ]
-        for name in cell.names
-    ]
+    """Seconds; who comes after the first ones takes as long as they do."""
+    asked = min(cell.identities, ASKED_AT_MOST)
+    _insert(database, cell)
+    last = f"select id from public.%s order by id desc limit {cell.changes}"
+    keys = {name: [int(str(key)) for (key,) in database.run(last % name)] for name in cell.names}
+    asking = {name: OneByOne(database, name, "t.id") for name in cell.names}
     began = time.perf_counter()
-    found = sum(
-        len(one.rows(identity(n), wanted)) for one, wanted in zip(asking, keys, strict=True) for n in range(cell.identities)
-    )
+    found = sum(len(one.rows(identity(number), keys[name])) for name, one in asking.items() for number in range(asked))
     seconds = time.perf_counter() - began
-    for one in asking:
+    for one in asking.values():
         one.close()
-    assert found == cell.changes * cell.tables
-    return seconds
+    assert found == cell.tables * sum(number * cell.identities // cell.changes < asked for number in range(cell.changes))
+    return seconds * cell.identities / asked
 
 
 def _lines(measured: dict[Cell, Figure]) -> Iterator[Line]:
