@@ -106,10 +106,10 @@ def dependence(relation: int, facts: Facts, declared: Mapping[str, frozenset[Pat
     folds = any(reading.folds(function) for function in facts.functions.values())
     try:
         expressions = [(policy, parse(policy.expression)) for policy in facts.policies]
-    except Malformed:
+        permissive = [node for policy, node in expressions if policy.relation == relation and policy.permissive]
+        return Dependence(reading.of_all([node for _, node in expressions]), folds, reading.owners_of_any(permissive))
+    except (Malformed, RecursionError):
         return Dependence(ALL, folds, None)
-    permissive = [node for policy, node in expressions if policy.relation == relation and policy.permissive]
-    return Dependence(reading.of_all([node for _, node in expressions]), folds, reading.owners_of_any(permissive))
 
 
 class _Opaque(Exception):

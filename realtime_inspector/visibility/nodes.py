@@ -74,10 +74,10 @@ def constant(node: Node) -> bytes | None:
     """The bytes of a CONST, None for NULL. Raises Malformed."""
     if node.fields.get("constisnull") == ("true",):
         return None
-    size, start, *values, end = node.fields.get("constvalue", ("", "", ""))
-    if (start, end) != ("[", "]") or not isinstance(size, str) or not size.isdecimal():
-        raise Malformed("a constant of another form")
-    return bytes(int(value) & 0xFF for value in values if isinstance(value, str))
+    match node.fields.get("constvalue", ()):
+        case (str(), "[", *values, "]"):
+            return bytes(int(value) & 0xFF for value in values if isinstance(value, str))
+    raise Malformed("a constant of another form")
 
 
 def text_constant(node: Node) -> str | None:
@@ -103,13 +103,19 @@ def texts_constant(node: Node) -> list[str]:
 
 def _size(header: bytes, order: _Order) -> int:
     """A length with two flags that are 0, in the byte order of the server (src/include/varatt.h)."""
-    return int.from_bytes(header, "little") >> 2 if order == "little" else int.from_bytes(header, "big")
+    number = int.from_bytes(header, order)
+    if order == "big":
+        return number
+    return number >> 2 if number % 4 == 0 else -1
 
 
 def _text(value: bytes) -> str:
     if all(_size(value[:_HEADER], order) != len(value) for order in _ORDERS):
         raise Malformed("a text of another form")
-    return value[_HEADER:].decode()
+    try:
+        return value[_HEADER:].decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("a text of another encoding") from error
 
 
 def _nodes(item: Item) -> Iterator[Node]:
@@ -145,11 +151,13 @@ def _node(tokens: list[str], at: int) -> tuple[Node, int]:
     name, values = "", list[Item]()
     while at < len(tokens) and tokens[at] != "}":
         if tokens[at].startswith(":"):
-            if tokens[at] in fields or (not name and values):
+            if tokens[at] in fields:
                 raise Malformed(f"{label} with {tokens[at]} twice")
             name, values = tokens[at], []
             fields[name] = values
             at += 1
+        elif not name:
+            raise Malformed(f"{label} with a value of no field")
         else:
             item, at = _item(tokens, at)
             values.append(item)

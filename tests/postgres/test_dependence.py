@@ -183,6 +183,16 @@ async def test_whose_rows_policies_show(engine: Engine, reader: SnapshotReader) 
     assert found[-2:] == [frozenset(), frozenset()]
 
 
+async def test_policies_that_only_check_what_is_written_show_nothing(engine: Engine, reader: SnapshotReader) -> None:
+    engine.run(SCHEMA + table("t", "with check (owner = auth.uid())"))
+    assert [(access.claims, access.owners) for access in await accesses(engine, reader, ["t"])] == [(frozenset(), frozenset())]
+
+
+async def test_an_expression_without_end_depends_on_everything(engine: Engine, reader: SnapshotReader) -> None:
+    engine.run(SCHEMA + table("t", f"using ({'not (' * 900}owner = auth.uid(){')' * 900})"))
+    assert [(access.claims, access.owners) for access in await accesses(engine, reader, ["t"])] == [(ALL, None)]
+
+
 @pytest.mark.parametrize(
     "shadow",
     [

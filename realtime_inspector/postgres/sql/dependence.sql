@@ -3,7 +3,7 @@
 with recursive applies as not materialized (
   select p.polrelid::int8 as relation, p.polpermissive as permissive, p.polqual::text as expression
   from pg_catalog.pg_policy p cross join pg_catalog.pg_roles r
-  where r.rolname = $2::text and p.polcmd in ('r', '*')
+  where r.rolname = $2::text and p.polcmd in ('r', '*') and p.polqual is not null
     and (p.polroles = '{0}' or exists (select from unnest(p.polroles) as named (oid) where pg_has_role(r.oid, named.oid, 'USAGE')))
 ),
 reached (relation) as (
