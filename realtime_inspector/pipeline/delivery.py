@@ -197,10 +197,9 @@ def _passage(each: Gathered, memory: Memory[Audience[Outlet]]) -> Passage[Audien
     if shape.refusal is not None or not shape.key or evidence.altered:
         memory.forget_table(each.work.relation.oid)
         return None
-    types = tuple(column.type_oid for column in shape.columns if column.name in shape.key)
     keys = [[text for name in shape.key if (text := row.get(name)) is not None] for row in evidence.values]
     passage = Passage(memory, each.work.relation.oid, changes)
-    table = memory.table(each.work.relation.oid, shape.key, types)
+    table = memory.table(each.work.relation.oid, shape.key, shape.storage)
     whole = [texts if len(texts) == len(shape.key) else None for texts in keys]
     passage.trace(table, [None if row is None else whole[row] for row in evidence.rows])
     return passage

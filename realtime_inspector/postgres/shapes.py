@@ -42,4 +42,5 @@ def _shape(row: asyncpg.Record) -> Shape:
         key_operators=tuple(row["key_operators"]),
         layout=tuple(row["layout"]),
         key_leakproof=row["key_leakproof"],
+        storage=row["storage"],
     )

@@ -44,6 +44,7 @@ class Shape:
     `key_operators`: for each of them the operator, as SQL, by which that index tells values equal. `key_leakproof`: policies
     may be asked after all of these.
     `layout`: the columns' names in the order in which they were ever added, None for dropped ones.
+    `storage`: another one once all rows were written anew, perhaps with other keys, of which the log says nothing.
     `replica_identity`: of a partitioned table FULL only if all its partitions have it, because they write the log.
     """
 
@@ -58,6 +59,7 @@ class Shape:
     key_operators: tuple[str, ...]
     layout: tuple[str | None, ...] = ()
     key_leakproof: bool = False
+    storage: str = ""
 
     def column(self, name: str) -> ColumnFacts | None:
         """The column of that name, if there is one."""

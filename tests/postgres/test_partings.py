@@ -161,6 +161,15 @@ async def test_a_changed_key_is_told_with_the_old_one_to_who_was_sent_that(engin
     assert told(alice)[-1] == told(bob)[-1] == ("DELETE", 2)
 
 
+async def test_rows_that_are_given_other_keys_by_ddl_are_other_rows(engine: Engine, start: Start) -> None:
+    """The log has nothing of it: who was sent row 1 was not sent what has that key now."""
+    service = await start(SCHEMA)
+    alice = await service.join(user(ALICE), "notes")
+    await follow(service, f"insert into notes values (1, '{ALICE}', 'a'), (2, '{BOB}', 'b')")
+    await follow(service, "alter table notes alter column id type int using 3 - id", "delete from notes where id = 1")
+    assert told(alice) == [("INSERT", 1)]
+
+
 async def test_keys_to_everybody_do_not_need_a_memory(engine: Engine, start: Start) -> None:
     service = await start(SCHEMA, deletes="keys", remembered_rows=0)
     alice, bob = [await service.join(user(who), "notes") for who in (ALICE, BOB)]

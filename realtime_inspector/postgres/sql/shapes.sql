@@ -32,7 +32,13 @@ select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.relkind::te
   array(select case when not a.attisdropped then a.attname::text end from pg_catalog.pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 order by a.attnum) as layout,
   coalesce(keyed.names, '{}') as key, coalesce(keyed.operators, '{}') as key_operators,
-  coalesce(keyed.leakproof, false) as key_leakproof
+  coalesce(keyed.leakproof, false) as key_leakproof,
+  -- ALTER TYPE … USING gives rows other keys, of which the log says nothing, but stores them anew.
+  (with recursive stored as (
+    select c.oid union all select i.inhrelid from stored join pg_catalog.pg_inherits i on i.inhparent = stored.oid
+  )
+  select string_agg(t.relfilenode::text, ' ' order by t.oid) from stored join pg_catalog.pg_class t on t.oid = stored.oid
+  ) as storage
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 -- A key's values are equal by the operator of its index (strategy 3 of btree), wherever that is: citext and ltree bring their own.
