@@ -426,7 +426,7 @@ async def test_a_fault_of_ours_anywhere_costs_one_gap_and_the_stream_goes_on(
     service = await start(SCHEMA)
     tweets = await service.join(SERVICE, "tweets")
 
-    async def fails(_self: Delivery, _outlets: object) -> None:
+    async def fails(_self: Delivery) -> None:
         monkeypatch.undo()
         raise RuntimeError("planted")
 
