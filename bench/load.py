@@ -95,7 +95,7 @@ class Crowd:
         self._partial: dict[int, bytes] = {}
         self._frame_size = 0
         for number in range(size):
-            opened = _open(port, path, None if join is None else join(number))
+            opened = open_socket(port, path, None if join is None else join(number))
             self._sockets[opened.fileno()] = opened
             self._poll.register(opened.fileno(), select.EPOLLIN)
             if number % 100 == 0:
@@ -154,7 +154,7 @@ def _frame_end(data: bytes) -> int:
     return 10 + int.from_bytes(data[2:10], "big") if size == 127 else 2 + size
 
 
-def _open(port: int, path: str, join: bytes | None) -> socket.socket:
+def open_socket(port: int, path: str, join: bytes | None) -> socket.socket:
     opened = socket.create_connection(("127.0.0.1", port))
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     key = base64.b64encode(os.urandom(16)).decode()

@@ -91,6 +91,8 @@ class _Pair:
             count = min(self.single[direction], len(data))
             self.single[direction] -= count
             for place in range(count):
+                if sink.is_closing():
+                    return
                 sink.write(data[place : place + 1])
                 await asyncio.sleep(0)
             sink.write(data[count:])

@@ -22,7 +22,7 @@ class Subscribers(Crowd):
         path = f"/socket/websocket?vsn=2.0.0&apikey={tokens[users[0]]}"
         self._tails: dict[int, bytes] = {}
         self.arrivals: list[tuple[float, bytes]] = []
-        super().__init__(port, path, len(users), lambda number: _join(table, tokens[users[number]]))
+        super().__init__(port, path, len(users), lambda number: join_changes(table, tokens[users[number]]))
 
     def await_changes(self, expected: int) -> None:
         """Returns when so many changes have arrived over all sockets. `arrivals`: when which bytes with whole changes came."""
@@ -52,7 +52,7 @@ class Subscribers(Crowd):
         return data.count(MARK)
 
 
-def _join(table: str, access_token: str) -> bytes:
+def join_changes(table: str, access_token: str) -> bytes:
     """Joins for the changes of one table."""
     bindings = [{"event": "*", "schema": "public", "table": table}]
     config = {"broadcast": {}, "presence": {"enabled": False}, "postgres_changes": bindings}

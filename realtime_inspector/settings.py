@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue_seconds: Count = 10
     channels_per_socket: Count = 100
     resume_seconds: Whole = 120
-    resume_bytes: Whole = 67_108_864
+    resume_bytes: Whole = 41_943_040
     impersonation_seconds: Count = 900
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -24,8 +24,6 @@ from realtime_inspector.visibility.reads import Path
 
 VISIBLE_WITHIN = 5.0
 """Seconds after which a commit that still is not visible counts as a fault (a synchronous standby may hold it back)."""
-STATEMENTS = 6
-"""In each snapshot, beside two for each relation; together they have the time that each of them may take."""
 PLANNER = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -125,7 +123,7 @@ class SnapshotReader:
         DatabaseUnavailable when the connection fails (a new one is made by the next call), RelationMoved when the shapes have to
         be read again, TookTooLong for a table without a key that is too large.
         """
-        within = VISIBLE_WITHIN + self._deadline * (STATEMENTS + 2 * len(wanted))
+        within = VISIBLE_WITHIN + self._deadline * (1 + len(wanted))
         async with self._failing(), asyncio.timeout(within):
             view = await self._open(xids, wanted, roles, EXPORT if shared else OBSERVE)
         try:

@@ -1,5 +1,6 @@
 """The recent past in pointers: bounded, without content, and honest about where it ends."""
 
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -126,3 +127,22 @@ def test_whoever_is_within_reach_is_given_everything_later(sizes: list[int], age
             seen += [each for each in positions(pieces) if each > (lsn, index)]
         if made.reaches(left):
             assert seen == [each for each in everything if each > (lsn, index)]
+
+
+@pytest.mark.parametrize("size", [1, 500])
+@pytest.mark.parametrize("relation", [NOTES, FULL], ids=["by key", "whole"])
+def test_what_it_counts_is_what_it_takes(relation: Relation, size: int) -> None:
+    made = Ring(1_000_000_000, 100)
+    tracemalloc.start()
+    try:
+        for number in range(2_000 // size):
+            # As the stream gives them out: texts of their own, not constants of the program.
+            rows = [(str(10_000_000 + number * size + n), "body " * (n % 5 + 1) + str(n)) for n in range(size)]
+            lsn = (1 << 33) + 100 * number
+            changes = [Change(Position(lsn, n), Operation.INSERT, relation, row) for n, row in enumerate(rows)]
+            made.append(Transaction(7, lsn, 1 << 50, tuple(changes), lsn + 50), float(number))
+        del rows, changes
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.9 < made.size_bytes / taken < 1.5  # allocators round up, which is not counted here
