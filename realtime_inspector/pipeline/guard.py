@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import structlog
 
-from realtime_inspector.errors import DatabaseUnavailable, SlotLost
+from realtime_inspector.errors import RealtimeError, SlotLost
 from realtime_inspector.ports import Source
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.line import Line
@@ -40,7 +40,7 @@ class Guard:
         """Looks now and then while the stream flows, for ever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            with suppress(DatabaseUnavailable):  # the next look tells
+            with suppress(RealtimeError):  # the next look tells
                 if self._stream.flows:
                     await self._look()
 

@@ -218,10 +218,12 @@ class Pipeline:
             await asyncio.sleep(min(retry, STANDBY_RETRY) if self._stood_by else retry)
 
     def _lose(self, gap: str) -> None:
-        """Changes are lost: whoever is here is told, and positions from before mean nothing any more."""
+        """Changes are lost, and positions from before mean nothing any more.
+
+        Whoever is here is told when the stream flows again, not before: they then read what they show anew, and nothing that
+        is written after that may be missing.
+        """
         self._lost = self.state.epoch if self.state else ""
-        self._index.settle()
-        self._delivery.announce_gap(self._index.audiences(), gap)
         self._gap = gap
         self._memory.clear()
         self._watch.forget()
@@ -263,23 +265,16 @@ class Pipeline:
             self._begin(state)
 
     def _begin(self, state: State) -> None:
-        """Another log begins, or another process let go of changes that this one has not seen.
-
-        Whoever is here was told of the gap, or is told now, such as those who joined since it began.
-        """
+        """Another log begins, or another process let go of changes that this one has not seen: whoever is here is told."""
         told, self._epoch = bool(self._epoch), state.epoch
         floor = state.floor or self._stream.acknowledged
         self._ring.begin(Position(floor, AFTER), self._stream.acknowledged)
         self._bookmark.save(self._stream.acknowledged, floor)
         if not told and not self._gap and not self._stream.begins_with:
             return
-        waited = self._index.settle()
+        self._index.settle()
         self._memory.clear()
-        if self._gap and not self._stream.begins_with:
-            for outlet, key in waited:
-                self._delivery.tell_gap(outlet, key, self._gap)
-        else:
-            self._delivery.announce_gap(self._index.audiences(), self._stream.begins_with or "slot_lost")
+        self._delivery.announce_gap(self._index.audiences(), self._stream.begins_with or self._gap or "slot_lost")
         self._gap = ""
 
     def _release(self) -> None:

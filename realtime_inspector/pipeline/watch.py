@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from realtime_inspector.errors import DatabaseUnavailable, SlotLost
+from realtime_inspector.errors import RealtimeError, SlotLost
 from realtime_inspector.model import Relation
 from realtime_inspector.ports import Source
 from realtime_inspector.postgres.line import Line
@@ -33,7 +33,7 @@ class Watch:
         """Looks now and then while the stream flows, for ever: nothing else tells of a table that is out."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            with suppress(DatabaseUnavailable, SlotLost):  # the stream meets the same, and takes it from there
+            with suppress(RealtimeError):  # the stream meets the same, and takes it from there
                 if self._stream.flows:
                     await self.look()
 

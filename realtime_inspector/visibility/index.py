@@ -201,19 +201,17 @@ class Index(Generic[Outlet]):
             return audiences
         return [audience for audience in audiences if any(_names(s, *table) for s in audience.key.subscriptions)]
 
-    def settle(self) -> list[tuple[Outlet, AudienceKey]]:
+    def settle(self) -> None:
         """Another log begins, whose positions have nothing to do with those waited for: everybody is a full member.
 
-        Nobody is behind any more either. Gives those who waited.
+        Nobody is behind any more either.
         """
         self.end_round(BEGINNING)
         self.begin_round()
         self.end_round(BEGINNING)
-        waited = [(outlet, audience.key) for audience in self._audiences.values() for outlet in audience.joining]
         for audience in self._audiences.values():
             audience.members = dict.fromkeys([*audience.members, *audience.joining], BEGINNING)
             audience.joining.clear()
-        return waited
 
     def is_behind(self, outlet: Outlet, topics: Iterable[str]) -> bool:
         """Whether any of the outlet's channels still has to catch up."""

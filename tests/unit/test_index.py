@@ -315,7 +315,7 @@ def test_another_log_ends_every_return() -> None:
     returned(index, "behind", 3)
     index.begin_round()
     returned(index, "waiting", 4)
-    assert sorted(outlet for outlet, _ in index.settle()) == ["behind", "waiting"]
+    index.settle()
     assert (sorted(places(index)), index.behind, index.returning) == (["behind", "waiting"], None, {})
 
 
