@@ -366,7 +366,10 @@ class _Judging:
         return any(event.commit <= turned <= until for turned in self._world.turned[event.table])
 
     def _excuse(self, kind: str, event: Event, until: int) -> bool:
-        excused = self._turned(event, until)
+        """Policies are asked about old rows that the log has in full; without row-level security nobody is asked."""
+        protected = self._world.protected[event.commit : until + 1]
+        unknown = self._tables[event.table].full or any(event.table not in tables for tables in protected)
+        excused = unknown and self._turned(event, until)
         if excused:
             self._judgement.excused[kind] += 1
         return excused

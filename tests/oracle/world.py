@@ -59,14 +59,17 @@ class Event:
 
 @dataclass
 class World:
-    """`turned`: by table, the commits that changed what its policies read, or themselves; `secured`:
-    those that switched row-level security. `begun`: the commit that is being made."""
+    """`protected`: after each commit, the tables with row-level security. `begun`: the commit that is being made.
+
+    By table, the commits that `turned` what its policies read, or themselves, and those that `secured` it or did the opposite.
+    """
 
     seed: int
     raising: bool = True
     tables: list[Table] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     views: list[Views] = field(default_factory=list)
+    protected: list[frozenset[str]] = field(default_factory=list)
     turned: dict[str, set[int]] = field(default_factory=dict)
     secured: dict[str, set[int]] = field(default_factory=dict)
     begun: int = 0
@@ -107,6 +110,7 @@ class Writer:
         self._disturbed: set[str] = set()
         self._changed: set[str] = set()
         world.views.append(self._see(world.names))
+        world.protected.append(self._protected())
 
     def close(self) -> None:
         self._connection.close()
@@ -143,6 +147,7 @@ class Writer:
         with self._connection.transaction():
             yield
         world.views.append(world.views[-1] | (self._see(sorted(self._changed)) if self._changed else {}))
+        world.protected.append(self._protected())
 
     # Steps.
 
@@ -290,6 +295,10 @@ class Writer:
         world.events.append(
             Event(len(world.events), world.begun, self._step, table.name, operation, keys[0], keys[1], old, new, before)
         )
+
+    def _protected(self) -> frozenset[str]:
+        found = self._connection.execute("select relname from pg_class where relrowsecurity")
+        return frozenset(name for (name,) in found)
 
     def _see(self, tables: Sequence[str]) -> Views:
         query = "select person, relation, readable, visible, raising from oracle.view(%s, %s)"
