@@ -5,7 +5,21 @@ from importlib import import_module
 
 from bench.report import conditions, encode, show
 
-NAMES = ("fanout", "memory", "latency", "evaluator", "growth", "bulk", "page", "oracle", "notify", "faults", "ddl", "retained", "large")
+NAMES = (
+    "fanout",
+    "memory",
+    "latency",
+    "evaluator",
+    "growth",
+    "bulk",
+    "page",
+    "oracle",
+    "notify",
+    "faults",
+    "ddl",
+    "retained",
+    "large",
+)
 
 
 def main() -> None:

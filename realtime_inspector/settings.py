@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     claims_read: tuple[str, ...] = ()
     deletes: Literal["checked", "keys"] = "checked"
     left_view: Literal["ignore", "delete"] = "ignore"
-    remembered_rows: Annotated[int, msgspec.Meta(ge=0)] = 100_000
+    remembered_rows: Annotated[int, msgspec.Meta(ge=0)] = 50_000
     evaluator_connections: Count = 2
     statement_timeout_ms: Count = 2_000
     batch_changes: Count = 200
@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue_seconds: Count = 10
     channels_per_socket: Count = 100
     resume_seconds: Whole = 120
-    resume_bytes: Whole = 41_943_040
+    resume_bytes: Whole = 25_165_824
     impersonation_seconds: Count = 900
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

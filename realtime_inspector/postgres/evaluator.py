@@ -7,6 +7,8 @@ ROLLBACK: policy code may do anything that its role may, but it changes nothing 
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
+from typing import NamedTuple
 
 import psycopg
 from psycopg.pq.abc import PGresult
@@ -23,6 +25,8 @@ TIMEOUTS_PER_BATCH = 10
 """After so many statements of one batch ran into the timeout, whoever is still undecided is withheld."""
 QUARANTINE_SECONDS = 30.0
 """Who ran into the timeout is not asked again for so long, or else every batch would wait for the same policy."""
+LONGEST_QUARANTINE = 300.0
+"""Each next time is twice as long, up to this: then others wait for less than a hundredth of the time."""
 WORTH_SPLITTING = 64
 """Identities from which on a question is divided between the connections."""
 CHECKS_PER_CALL = 100_000
@@ -40,8 +44,17 @@ Call = tuple[int, Question]
 Answers = Sequence[dict[Identity, Sight]]
 """What was found about each question of the batch."""
 
-Sleepers = dict[tuple[str, Identity], float]
-"""Whose policies ran into the timeout, by the name of the function that asked, and until when nobody asks them again."""
+
+class Quarantine(NamedTuple):
+    """Until when nobody asks, and for how long that was."""
+
+    until: float
+    seconds: float
+
+
+AWAKE = Quarantine(0.0, 0.0)
+Sleepers = dict[tuple[str, Identity], Quarantine]
+"""Whose policies ran into the timeout, by the name of the function that asked."""
 
 
 class Evaluator:
@@ -142,8 +155,8 @@ class _Lane:
 
     def _awake(self, question: Question, answer: dict[Identity, Sight]) -> Question:
         """Without those who are not asked for a while."""
-        now, name = asyncio.get_running_loop().time(), question.function.name
-        asleep = [i for i in question.identities if self._sleepers.get((name, i), now) > now] if self._sleepers else []
+        now, name = monotonic(), question.function.name
+        asleep = [i for i in question.identities if self._sleepers.get((name, i), AWAKE).until > now] if self._sleepers else []
         answer.update(dict.fromkeys(asleep, _overdue(question)))
         return _about(question, [i for i in question.identities if i not in answer]) if asleep else question
 
@@ -166,10 +179,12 @@ class _Lane:
         return _about(question, rest) if rest else None
 
     def _withheld(self, question: Question, identity: Identity) -> Sight:
-        now = asyncio.get_running_loop().time()
-        for known in [known for known, until in self._sleepers.items() if until <= now]:
+        now, who = monotonic(), (question.function.name, identity)
+        for known in [known for known, sleep in self._sleepers.items() if sleep.until + sleep.seconds <= now]:
             del self._sleepers[known]
-        self._sleepers[question.function.name, identity] = now + QUARANTINE_SECONDS
+        before = self._sleepers.get(who)
+        seconds = QUARANTINE_SECONDS if before is None else min(2 * before.seconds, LONGEST_QUARANTINE)
+        self._sleepers[who] = Quarantine(now + seconds, seconds)
         return _overdue(question)
 
     async def _define(self, trips: RoundTrips, calls: Sequence[Call]) -> None:

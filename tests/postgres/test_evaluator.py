@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from realtime_inspector.model import Identity
+from realtime_inspector.postgres import evaluator as module
 from realtime_inspector.postgres.evaluator import TIMED_OUT, Evaluator
 from realtime_inspector.postgres.questions import Question, by_ctid, by_key, by_tuple, row_literal
 from realtime_inspector.postgres.shapes import read_shapes
@@ -150,6 +151,24 @@ async def test_a_policy_that_sleeps_is_withheld_and_the_others_are_answered(
     )
     answer = await see(engine, reader, evaluator, "notes", [user(ALICE), user(BOB)], "1", "2")
     assert answer == {user(ALICE): Sight([0]), user(BOB): Sight(raised=range(2), error=TIMED_OUT)}
+
+
+async def test_who_goes_on_sleeping_is_asked_less_and_less_often(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As others wait each time. Whether he was asked is seen from a policy that no longer sleeps."""
+    sleepy = """create or replace function sleepy() returns boolean volatile language plpgsql as $$ begin
+        perform pg_sleep({}); return true; end $$;"""
+    engine.run(NOTES + sleepy.format(0) + "create policy sleepy on notes as restrictive for select using (sleepy());")
+    now = 1_000.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    story = []
+    for seconds, asleep in [(0, 5), (29, 0), (2, 5), (58, 0), (3, 0), (0, 0)]:
+        now += seconds
+        engine.run(sleepy.format(asleep))
+        answer = await see(engine, reader, evaluator, "notes", [user(ALICE)], "1")
+        story.append(answer[user(ALICE)].error)
+    assert story == [TIMED_OUT] * 4 + [None] * 2
 
 
 @pytest.mark.parametrize(
