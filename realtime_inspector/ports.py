@@ -51,6 +51,10 @@ class Source(Protocol):
         """How far the log has come that `next` follows."""
 
     @property
+    def durable(self) -> int:
+        """A crash of Postgres takes back nothing of the log up to there."""
+
+    @property
     def flows(self) -> bool: ...
 
     def lose(self, loss: SlotLost) -> None:

@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     claims_read: tuple[str, ...] = ()
     deletes: Literal["checked", "keys"] = "checked"
     left_view: Literal["ignore", "delete"] = "ignore"
-    remembered_rows: Annotated[int, msgspec.Meta(ge=0)] = 50_000
+    remembered_rows: Annotated[int, msgspec.Meta(ge=0)] = 40_000
     evaluator_connections: Count = 2
     statement_timeout_ms: Count = 2_000
     batch_changes: Count = 200

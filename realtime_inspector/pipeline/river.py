@@ -200,9 +200,11 @@ class Pipeline:
                 if self._is_news(error):
                     log.warning("stream_interrupted", reason=error.text)
                 if self._attached.is_set():
-                    # A crash takes back what was not on disk, and joins count from what was only written to memory.
+                    # A crash takes back what was not on disk, and joins count from what was only written to memory. Who came
+                    # back may be further than we are, but not further than what was on disk when we began.
+                    certain = max(self._ring.last, Position(self._stream.durable, AFTER))
                     for audience in self._index.audiences():
-                        audience.withdraw(self._ring.last)
+                        audience.withdraw(certain)
             except SetupError as error:
                 if not self._flowed:
                     raise

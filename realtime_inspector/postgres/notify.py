@@ -107,6 +107,11 @@ class Notifications:
         return self._fault is None
 
     @property
+    def durable(self) -> int:
+        """Nobody comes back to these numbers."""
+        return 0
+
+    @property
     def received(self) -> int:
         """The number of the last commit."""
         return self._last

@@ -182,6 +182,11 @@ class ReplicationStream:
         return self._received
 
     @property
+    def durable(self) -> int:
+        """How much of the log was on disk when it was attached."""
+        return 0 if self._log is None else self._log.flushed
+
+    @property
     def queued_bytes(self) -> int:
         """How much of the log waits here for `next`."""
         return self._queued

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 
 from realtime_inspector.model import Binding, Identity
@@ -267,3 +268,24 @@ async def test_a_moment_told_while_a_full_socket_is_waited_for_counts_what_it_wa
     after = await service.join(user(ALICE), "notes", resume=f"{before.token}.{moments[0]}")
     assert await caught_up(after) == ["resumed"]
     assert ids(after) == []
+
+
+async def test_who_is_further_than_a_new_process_is_sent_nothing_again_though_the_stream_breaks(start: Start) -> None:
+    first = await start(SCHEMA)
+    witness, before = await first.join(user(ALICE), "notes"), await first.join(user(ALICE), "notes")
+    first.engine.run("insert into notes select n, %s, repeat('x', 1000) from generate_series(1, 8000) n", ALICE)
+    await before.hears(lambda: len(before.received) == 8_000)
+    await first.pipeline.close()
+    first.engine.run(
+        """create table gate (); grant select on gate to authenticated;
+        create policy gated on notes as restrictive using (exists (select from gate) or true)"""
+    )
+    with psycopg.connect(first.engine.admin) as locker:
+        locker.execute("lock table gate")  # whoever is asked about the first rows has to wait
+        second = await start("")
+        await second.join(user(ALICE), "notes", resume=witness.resume.partition(".")[0])
+        after = await second.join(user(ALICE), "notes", resume=before.resume)
+        second.engine.run("select pg_terminate_backend(active_pid) from pg_replication_slots where active")
+    write(second.engine, 8_001, 8_001)
+    await after.hears(lambda: 8_001 in ids(after))
+    assert ids(after) == [8_001]
