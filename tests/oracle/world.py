@@ -61,7 +61,8 @@ class Event:
 class World:
     """`protected`: after each commit, the tables with row-level security. `begun`: the commit that is being made.
 
-    By table, the commits that `turned` what its policies read, or themselves, and those that `secured` it or did the opposite.
+    By table, the commits that `turned` what its policies read, or `altered` themselves, those that `secured` it or did the
+    opposite, and those that `emptied` it.
     """
 
     seed: int
@@ -71,14 +72,18 @@ class World:
     views: list[Views] = field(default_factory=list)
     protected: list[frozenset[str]] = field(default_factory=list)
     turned: dict[str, set[int]] = field(default_factory=dict)
+    altered: dict[str, set[int]] = field(default_factory=dict)
     secured: dict[str, set[int]] = field(default_factory=dict)
+    emptied: dict[str, set[int]] = field(default_factory=dict)
     begun: int = 0
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
         self.tables = random_tables(self._chance)
         self.turned = {table.name: set() for table in self.tables}
+        self.altered = {table.name: set() for table in self.tables}
         self.secured = {table.name: set() for table in self.tables}
+        self.emptied = {table.name: set() for table in self.tables}
 
     def table(self, name: str) -> Table:
         """By its name."""
@@ -211,6 +216,7 @@ class Writer:
             self._connection.execute(f"truncate {table.name}".encode())
             self._changed.add(table.name)
             self._disturbed.add(table.name)
+            self._world.emptied[table.name].add(self._world.begun)
             self._note(table, "TRUNCATE", None, None, {})
 
     def _member(self, _: Table) -> None:
@@ -263,6 +269,8 @@ class Writer:
 
     def _turn(self, tables: Sequence[str]) -> None:
         for table in tables:
+            if len(tables) == 1:
+                self._world.altered[table].add(self._world.begun)
             self._world.turned[table].add(self._world.begun)
             self._disturbed.add(table)
             self._changed.add(table)
