@@ -58,7 +58,8 @@ class Ours:
         wanted = Wanted(self._shape, [(str(key),) for key in keys])
         async with self._reader.open([], [wanted], ["authenticated"]) as view:
             ctids = [row.ctid for row in view.relations[0].rows.values()]
-            (answer,) = await self._evaluator.ask(view.snapshot, [Question(by_ctid(self._shape), ctids, identities)])
+            plain = view.access[self._shape.oid]["authenticated"].plain
+            (answer,) = await self._evaluator.ask(view.snapshot, [Question(by_ctid(self._shape), ctids, identities, plain)])
         return sum(len(sight.rows) for sight in answer.values())
 
     async def close(self) -> None:

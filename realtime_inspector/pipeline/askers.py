@@ -74,7 +74,8 @@ def about_rows(evidence: Evidence, identities: Iterable[Identity], ctids: Sequen
             places = [_key_text(shape, row, ctid) for row, ctid in zip(evidence.values, ctids, strict=True)]
             questions.append((Question(by_place(shape, folds=folds), places, list(whole)), whole))
         else:
-            questions.append((Question(by_ctid(shape, folds=folds), ctids, list(whole)), whole))
+            plain = all(access[identity.role].plain for identity in whole)
+            questions.append((Question(by_ctid(shape, folds=folds), ctids, list(whole), plain), whole))
     partial = askers([i for i in asked if access[i.role].columns is not None], access)
     if partial:
         keys = [_key_text(shape, row) for row in evidence.values]

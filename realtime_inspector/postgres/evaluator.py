@@ -168,8 +168,10 @@ class _Lane:
         if not stopped:
             return None
         number, to_blame = int(result.get_value(rows - 1, 0) or 0), result.get_value(rows - 1, 1) == b"t"
-        self._timeouts += 1
         rest = list(question.identities[number - 1 :])
+        if question.plain:  # nobody knows who of many took so long: they are asked one by one
+            return Question(question.function, question.wanted, rest)
+        self._timeouts += 1
         if to_blame or number == 1:
             sleeper = rest.pop(0)
             answer[sleeper] = self._withheld(question, sleeper)
@@ -219,7 +221,7 @@ def _divide(questions: Sequence[Question], lanes: int) -> list[list[Call]]:
 
 
 def _about(question: Question, identities: Sequence[Identity]) -> Question:
-    return Question(question.function, question.wanted, identities)
+    return Question(question.function, question.wanted, identities, question.plain)
 
 
 def _overdue(question: Question) -> Sight:
@@ -237,12 +239,13 @@ def _halves(call: Call) -> list[list[Call]]:
 def _call(question: Question, patient: bool) -> Statement:
     kind = question.function.argument
     return Statement(
-        f"select * from pg_temp.{question.function.name}($1::pg_catalog.text[]::pg_catalog.{kind}[], $2, $3, $4)",
+        f"select * from pg_temp.{question.function.name}($1::pg_catalog.text[]::pg_catalog.{kind}[], $2, $3, $4, $5)",
         (
             text_array(question.wanted),
             text_array([identity.role for identity in question.identities]),
             text_array([identity.claims for identity in question.identities]),
             b"\x01" if patient else b"\x00",
+            b"\x01" if question.plain else b"\x00",
         ),
     )
 

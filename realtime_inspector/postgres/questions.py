@@ -24,12 +24,14 @@ class Question:
     """Which of these rows may these identities see? `wanted`: one element per row, distinct, in the function's form.
 
     Stored rows are named by ctid, which is exact only in the snapshot in which it was read; rows by key as a JSON array
-    of the key columns; old rows as the literal of the whole row.
+    of the key columns; old rows as the literal of the whole row. `plain`: see Dependence; then
+    many identities are asked in one subtransaction.
     """
 
     function: Function
     wanted: Sequence[str]
     identities: Sequence[Identity]
+    plain: bool = False
 
 
 def by_ctid(shape: Shape, *, folds: bool = False) -> Function:
@@ -42,6 +44,7 @@ def by_ctid(shape: Shape, *, folds: bool = False) -> Function:
         "tid",
         folds,
         f"select pg_catalog.array_agg(t.ctid) into _rti_seen from only {_table(shape)} as t where t.ctid = any (_rti_some);",
+        f"perform from only {_table(shape)} as t where t.ctid = $1[1]; if found then _rti_seen := $1; end if;",
     )
 
 
@@ -133,8 +136,11 @@ def _table(shape: Shape) -> str:
     return quote_table(shape.schema, shape.name)
 
 
-def _function(argument: str, result: str, folds: bool, query: str) -> Function:
+def _function(argument: str, result: str, folds: bool, query: str, lone: str = "") -> Function:
+    """`lone`: the query for a row that is the only one, where there is a cheaper one."""
     planning = "force_custom_plan" if folds else "force_generic_plan"
     name = "visible_" + blake2b(f"{planning} {query}".encode(), digest_size=12).hexdigest()
-    definition = sql.load("visible").format(name=name, type=argument, result=result, planning=planning, query=query)
+    definition = sql.load("visible").format(
+        name=name, type=argument, result=result, planning=planning, query=query, lone=lone or query
+    )
     return Function(name, definition, argument)

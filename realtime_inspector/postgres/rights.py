@@ -41,7 +41,7 @@ class Rights:
             oid, role, version = int(row[0] or 0), (row[1] or b"").decode(), (row[5] or b"").decode()
             on = self._known[oid, role, version] if row[5] is not None else NO_POLICIES
             columns = frozenset(orjson.loads(row[4])) if row[4] is not None else None
-            rights = Access(row[2] == b"t", row[3] == b"t", columns, on.claims, on.folds, on.owners, version)
+            rights = Access(row[2] == b"t", row[3] == b"t", columns, on.claims, on.folds, on.owners, on.plain, version)
             found.setdefault(oid, {})[role] = rights
         return found
 

@@ -92,12 +92,14 @@ class Dependence:
     """What the policies of one role depend on. `claims`: all that can make a difference.
 
     `folds`: a plan would keep the first identity's result. `owners`: the columns of which one must equal the claim `sub` for a
-    row to be visible; None when rows are visible otherwise as well.
+    row to be visible; None when rows are visible otherwise as well. `plain`: they run no code of the application but what is
+    known by its text, so that nothing but an error of theirs can outlast the asking.
     """
 
     claims: frozenset[Path]
     folds: bool
     owners: frozenset[str] | None
+    plain: bool = False
 
 
 def dependence(relation: int, facts: Facts, declared: Mapping[str, frozenset[Path]]) -> Dependence:
@@ -107,7 +109,9 @@ def dependence(relation: int, facts: Facts, declared: Mapping[str, frozenset[Pat
     try:
         expressions = [(policy, parse(policy.expression)) for policy in facts.policies]
         permissive = [node for policy, node in expressions if policy.relation == relation and policy.permissive]
-        return Dependence(reading.of_all([node for _, node in expressions]), folds, reading.owners_of_any(permissive))
+        nodes = [node for _, node in expressions]
+        plain = not folds and _Reading(facts, {}).of_all(nodes) != ALL
+        return Dependence(reading.of_all(nodes), folds, reading.owners_of_any(permissive), plain)
     except (Malformed, RecursionError):
         return Dependence(ALL, folds, None)
 

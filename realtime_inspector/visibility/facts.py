@@ -93,8 +93,8 @@ class Shape:
 class Access:
     """What a role may read of a relation at this moment. `columns`: the readable ones, None for all of them.
 
-    `bypasses`: superuser or BYPASSRLS. `checked`: row-level security applies to this role here. `claims`, `folds`, `owners`: see
-    Dependence. `version`: of what these three are derived from.
+    `bypasses`: superuser or BYPASSRLS. `checked`: row-level security applies to this role here. `claims`, `folds`, `owners`,
+    `plain`: see Dependence. `version`: of what these are derived from.
     """
 
     bypasses: bool
@@ -103,6 +103,7 @@ class Access:
     claims: frozenset[Path] = ALL
     folds: bool = False
     owners: frozenset[str] | None = None
+    plain: bool = False
     version: str = ""
 
     def reads(self, column: str) -> bool:

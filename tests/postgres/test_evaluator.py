@@ -57,13 +57,19 @@ async def shape_of(engine: Engine, table: str) -> Shape:
 
 
 async def see(
-    engine: Engine, reader: SnapshotReader, evaluator: Evaluator, table: str, identities: Sequence[Identity], *keys: str
+    engine: Engine,
+    reader: SnapshotReader,
+    evaluator: Evaluator,
+    table: str,
+    identities: Sequence[Identity],
+    *keys: str,
+    plain: bool = False,
 ) -> dict[Identity, Sight]:
     """Which of the rows with these keys each identity sees, as numbers of the keys."""
     shape = await shape_of(engine, table)
     async with reader.open([], [Wanted(shape, [(key,) for key in keys])], ["authenticated"]) as view:
         ctids = [view.relations[0].rows[place].ctid for place in sorted(view.relations[0].rows)]
-        (answer,) = await evaluator.ask(view.snapshot, [Question(by_ctid(shape), ctids, identities)])
+        (answer,) = await evaluator.ask(view.snapshot, [Question(by_ctid(shape), ctids, identities, plain)])
     return answer
 
 
@@ -251,3 +257,48 @@ async def test_names_of_any_kind_are_read(engine: Engine, reader: SnapshotReader
         insert into "Sché ma"."ta""ble %s 🐘" values (1.50, 'x', '{ALICE}'), ('NaN', 'y', '{BOB}');""")
     answer = await see(engine, reader, evaluator, '"Sché ma"."ta""ble %s 🐘"', [user(ALICE), user(BOB)], "1.50", "NaN")
     assert answer == {user(ALICE): Sight([0]), user(BOB): Sight([1])}
+
+
+def told(answer: dict[Identity, Sight]) -> dict[Identity, tuple[list[int], list[int], str | None]]:
+    return {who: (list(sight.rows), list(sight.raised), sight.error) for who, sight in answer.items()}
+
+
+RAISING = f"""
+create policy fails on notes as restrictive for select
+  using (case when auth.uid() in ('{BOB}', '{7:08d}-0000-0000-0000-000000000000') and id > 1 then 1 / (id - id) = 1
+              else true end);
+create policy published on notes for select using (body like 'of no%');
+"""
+
+
+@pytest.mark.parametrize("keys", [("1",), ("2",), ("3",), ("1", "2", "3")])
+@pytest.mark.parametrize("policies", ["", RAISING, "create policy all_of_it on notes for select using (true)"])
+async def test_plain_policies_are_asked_many_at_a_time_and_say_the_same(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator, policies: str, keys: tuple[str, ...]
+) -> None:
+    engine.run(NOTES + f"grant select on notes to anon; {policies}")
+    roles = ("authenticated", "anon")
+    many = [user(f"{n % 150:08d}-0000-0000-0000-000000000000", roles[n // 150]) for n in range(300)]
+    one_by_one = told(await see(engine, reader, evaluator, "notes", many, *keys))
+    assert told(await see(engine, reader, evaluator, "notes", many, *keys, plain=True)) == one_by_one
+    assert one_by_one or (keys, policies) == (("3",), "")
+
+
+async def test_one_of_many_who_takes_too_long_is_found_and_the_others_are_answered(
+    engine: Engine, reader: SnapshotReader, evaluator: Evaluator
+) -> None:
+    sleeps = f"create policy slow on notes for select using (auth.uid() = '{BOB}' and pg_sleep(9) is not null)"
+    engine.run(NOTES + sleeps)
+    many = [user(f"{n:08d}-0000-0000-0000-000000000000") for n in range(50)]
+    answer = await see(engine, reader, evaluator, "notes", many, "1", plain=True)
+    assert told(answer) == {user(ALICE): ([0], [], None), user(BOB): ([], [0], TIMED_OUT)}
+
+
+async def test_in_many_at_a_time_too_nobody_is_anybody_else(engine: Engine, reader: SnapshotReader, evaluator: Evaluator) -> None:
+    """A role that the login may not become raises for its own identities alone."""
+    engine.run(NOTES)
+    many = [user(BOB), user(ALICE, "service_role"), user(ALICE), user(ALICE, "none")]
+    answer = await see(engine, reader, evaluator, "notes", many, "1", plain=True)
+    refused = {who: sight for who, sight in told(answer).items() if who != user(ALICE)}
+    assert told(answer)[user(ALICE)] == ([0], [], None)
+    assert {who.role: raised for who, (_, raised, _) in refused.items()} == {"service_role": [0], "none": [0]}
