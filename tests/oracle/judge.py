@@ -18,7 +18,7 @@ from typing import Any
 from tests.oracle.listeners import Listener, Receipt, Wish
 from tests.oracle.people import PEOPLE, WATCHING
 from tests.oracle.stage import Stage
-from tests.oracle.tables import Key
+from tests.oracle.tables import RAISES, Key
 from tests.oracle.world import Event, View
 
 Row = dict[str, Any]
@@ -270,7 +270,7 @@ class _Judging:
         askable = set(wish.filter.columns) <= set(table.key)
         if self._listener.person == WATCHING:
             return askable and before is not None and wish.filter.passes(before)
-        known = table.full and not self._turned(event, until)
+        known = table.full and not self._turned(event, until) and not self._may_raise(event)
         return known and askable and before is not None and wish.filter.passes(before)
 
     def _must_tell_parting(self, event: Event, wish: Wish, until: int, lives: range, partings: list[Receipt]) -> bool:
@@ -370,6 +370,9 @@ class _Judging:
 
     def _excuse(self, kind: str, event: Event, until: int) -> bool:
         """Policies are asked about old rows that the log has in full; without row-level security nobody is asked."""
+        if self._may_raise(event):
+            self._judgement.excused["old rows of which a policy raises"] += 1
+            return True
         protected = self._world.protected[event.commit : until + 1]
         unknown = self._tables[event.table].full or any(event.table not in tables for tables in protected)
         # Old values are shown where policies depend on nothing but the row and the claims.
@@ -378,6 +381,10 @@ class _Judging:
         if excused:
             self._judgement.excused[kind] += 1
         return excused
+
+    def _may_raise(self, event: Event) -> bool:
+        """Of several permissive policies Postgres asks any first; where one of them raises, the others may have said yes."""
+        return self._world.raising and event.old is not None and event.old["n"] == RAISES
 
     # When it was handled.
 

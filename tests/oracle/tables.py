@@ -24,7 +24,9 @@ POLICIES = (
     "true",
     "false",
 )
-RAISING = "1 / (n - 3) is not null and owner = auth.uid()"
+RAISES = 3
+"""The value of `n` for which it raises."""
+RAISING = f"1 / (n - {RAISES}) is not null and owner = auth.uid()"
 SCHEMA = """
 create table member (who uuid, tag text); grant select on member to authenticated, limited, anon;
 create table held (who uuid, role text);
