@@ -371,7 +371,7 @@ def _stored(fetched: FetchedRelation) -> list[FetchedRow]:
 
 
 def _renumbered(sight: Sight, numbers: Sequence[int]) -> Sight:
-    return Sight([numbers[row] for row in sight.rows], [numbers[row] for row in sight.raised], sight.error)
+    return Sight([numbers[row] for row in sight.rows], [numbers[row] for row in sight.raised], sight.error, sight.error_id)
 
 
 def _is_open(crowd: Crowd[Audience[Outlet]], evidence: Evidence) -> bool:

@@ -17,6 +17,7 @@ from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres.connect import PINNED
 from realtime_inspector.postgres.questions import Question
+from realtime_inspector.postgres.raised import Raised
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
 from realtime_inspector.postgres.sql import quote_literal
 from realtime_inspector.visibility.verdicts import Sight
@@ -61,6 +62,7 @@ class Evaluator:
     """A few connections of the evaluator login, used for one batch at a time."""
 
     def __init__(self, url: str, *, connections: int, statement_timeout_ms: int, search_path: str) -> None:
+        self._raised = Raised()
         sleepers: Sleepers = {}
         self._lanes = [_Lane(url, statement_timeout_ms, search_path, sleepers) for _ in range(connections)]
 
@@ -81,6 +83,8 @@ class Evaluator:
         for outcome in await asyncio.gather(*asking, return_exceptions=True):  # no lane is asked again while it is still busy
             if outcome is not None:
                 raise outcome
+        for question, answer in zip(questions, answers, strict=True):
+            self._raised.name(question, answer)
         return list(answers)
 
 

@@ -12,11 +12,15 @@ from realtime_inspector.visibility.facts import Shape
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that must exist on the connection before the question is asked; its name follows from its text."""
+    """A function that must exist on the connection before the question is asked; its name follows from its text.
+
+    `table`: what it is about, for the log.
+    """
 
     name: str
     definition: str
     argument: str
+    table: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ def by_ctid(shape: Shape, *, folds: bool = False) -> Function:
     `folds`, here and below: see Access; each identity then gets a plan of its own, which costs several times as much.
     """
     return _function(
+        shape,
         "tid",
         "tid",
         folds,
@@ -71,6 +76,7 @@ def by_key(shape: Shape, *, folds: bool = False) -> Function:
         columns = ", ".join(f"{text} as {name}" for text, name in zip(_key_texts(shape, "u.key::json"), names, strict=True))
         return _each(shape, folds, columns, _equal(shape, [f"w.{name}" for name in names]))
     return _function(
+        shape,
         "text",
         "int",
         folds,
@@ -87,6 +93,7 @@ def by_tuple(shape: Shape, expression: str, *, folds: bool = False) -> Function:
     """
     alias = quote_identifier(shape.name)
     return _function(
+        shape,
         "text",
         "int",
         folds,
@@ -123,6 +130,7 @@ def _each(shape: Shape, folds: bool, columns: str, conditions: Sequence[str]) ->
     given = "pg_catalog.unnest(_rti_some) with ordinality as u (key, place)"
     source = _table(shape) if shape.partitioned else f"only {_table(shape)}"
     return _function(
+        shape,
         "text",
         "int",
         folds,
@@ -136,11 +144,11 @@ def _table(shape: Shape) -> str:
     return quote_table(shape.schema, shape.name)
 
 
-def _function(argument: str, result: str, folds: bool, query: str, lone: str = "") -> Function:
+def _function(shape: Shape, argument: str, result: str, folds: bool, query: str, lone: str = "") -> Function:
     """`lone`: the query for a row that is the only one, where there is a cheaper one."""
     planning = "force_custom_plan" if folds else "force_generic_plan"
     name = "visible_" + blake2b(f"{planning} {query}".encode(), digest_size=12).hexdigest()
     definition = sql.load("visible").format(
         name=name, type=argument, result=result, planning=planning, query=query, lone=lone or query
     )
-    return Function(name, definition, argument)
+    return Function(name, definition, argument, f"{shape.schema}.{shape.name}")

@@ -128,7 +128,7 @@ class _Sight:
         if not self._checked or row in self._rows:
             return DELIVERED
         if row in self._raised:
-            return Verdict(Reason.POLICY_RAISED, f"SQLSTATE {self._sight.error}")
+            return self._sight.told
         return HIDDEN
 
     def _of_delete(self, number: int) -> Verdict:
@@ -143,7 +143,7 @@ class _Sight:
         if self._role in self._evidence.old_refused:
             return Verdict(Reason.OLD_ROW_UNKNOWN, self._evidence.old_refused[self._role])
         if number in self._old_sight.raised:
-            return Verdict(Reason.POLICY_RAISED, f"SQLSTATE {self._old_sight.error}")
+            return self._old_sight.told
         return HIDDEN
 
     def old_visible(self, number: int) -> bool:

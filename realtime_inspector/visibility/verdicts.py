@@ -11,11 +11,20 @@ from realtime_inspector.visibility.filters import Condition, matches
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one identity may see of numbered rows, in order; for which its policies raised, and the last SQLSTATE if so."""
+    """What one identity may see of numbered rows, in order; for which its policies raised, and the last SQLSTATE if so.
+
+    `error_id`: the name under which the log has that error.
+    """
 
     rows: Sequence[int] = ()
     raised: Sequence[int] = ()
     error: str | None = None
+    error_id: str = field(default="", compare=False)
+
+    @property
+    def told(self) -> Verdict:
+        """The verdict on a row for which policies raised."""
+        return Verdict(Reason.POLICY_RAISED, f"SQLSTATE {self.error}" + (f", error {self.error_id}" if self.error_id else ""))
 
 
 BLIND = Sight()

@@ -7,6 +7,7 @@ import asyncio
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from tests.postgres.conftest import Engine
 from tests.postgres.river import SERVICE, Start, start, user
@@ -80,10 +81,16 @@ async def test_a_policy_that_raises_for_one_does_not_silence_the_others(engine: 
         create policy touchy on notes as restrictive for select using (touchy());"""
     )
     alice, bob = await service.join(user(ALICE), "notes"), await service.join(user(BOB), "notes", verdicts=True)
-    engine.run(f"insert into notes values (1, '{ALICE}', 'a', true)")
-    await alice.until(1)
-    await bob.until(1)
-    assert [(v["reason"], v["detail"]) for v in bob.verdicts] == [("policy_raised", "SQLSTATE P0001")]
+    with capture_logs() as logs:
+        for number in (1, 2):
+            engine.run(f"insert into notes values ({number}, '{ALICE}', 'a', true)")
+            await alice.until(number)
+            await bob.until(number)
+    [line] = [line for line in logs if line["event"] == "policy_raised"]
+    assert (line["table"], line["role"], line["sqlstate"]) == ("public.notes", "authenticated", "P0001")
+    assert "somebody" not in str(logs)
+    told = ("policy_raised", f"SQLSTATE P0001, error {line['error_id']}")
+    assert [(v["reason"], v["detail"]) for v in bob.verdicts] == [told, told]
 
 
 # Positions: LSNs are no keys, neither of changes nor of transactions.
