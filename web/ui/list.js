@@ -1,5 +1,5 @@
 // The list: only the rows in sight exist in the page, whatever the number of messages; it stays at its end while it follows.
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
+import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { follow, following, listedRows, paused, select, selected, unfollow } from "../model/choice.js";
 import { revision, view } from "../model/feed.js";
 import { search } from "../model/filter.js";
@@ -45,6 +45,10 @@ export function List() {
     if (following.value) element.scrollTop = whole;
     else if (lift) element.scrollTop = place.top;
   }, [following.value, whole, place.height, lift]);
+
+  useLayoutEffect(() => {
+    if (box.current && sought.value) showSought(box.current, place, rows);
+  }, [sought.value, rows]);
 
   const lanes = comparing.value ? compared.value : NO_LANES;
   if (following.value) place.top = Math.max(0, whole - place.height);
@@ -164,13 +168,20 @@ function wheeled(event) {
   if (event.deltaY < 0) unfollow();
 }
 
+/** The message whose row is to come into sight, as soon as it is drawn that there is such a row. */
+const sought = signal(/** @type {import("../model/message.js").Message | null} */ (null));
+
 /** Brings a message's row into sight, for the keyboard. */
 export function reveal(message) {
-  const element = document.querySelector(".rows");
-  if (!element) return;
-  const away = view.place(message.seq) - (listedRows.value - 1);
-  const bottom = element.scrollHeight + away * rowHeight();
-  const top = bottom - rowHeight();
+  sought.value = message;
+}
+
+function showSought(element, place, rows) {
+  const index = sought.value ? view.place(sought.value.seq) : -1;
+  if (index < 0 || index >= rows) return;
+  const top = (blank(place) + index) * rowHeight();
+  const bottom = top + rowHeight();
   if (top < element.scrollTop) element.scrollTop = top;
   else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
+  sought.value = null;
 }
