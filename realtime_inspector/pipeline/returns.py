@@ -51,7 +51,7 @@ class Returns:
 
     def _tell_absences(self, behind: Index[Outlet]) -> None:
         """What the publication left out while they were away."""
-        for position, absence in self._ring.absences:
+        for absence, position in self._ring.absences.items():
             for audience in behind.audiences(absence.table):
                 for outlet in [outlet for outlet, after in audience.joining.items() if after <= position]:
                     self._delivery.tell_gap(outlet, audience.key, absence.reason, absence.table)

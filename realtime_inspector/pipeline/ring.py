@@ -57,8 +57,8 @@ class Ring:
         self._pieces: dict[int, _Piece] = {}
         self._first = self._next = 0
         self._bytes = 0
-        self.absences: list[tuple[Position, Absence]] = []
-        """What the publication left out, and after which position: whoever returns to before has missed it."""
+        self.absences: dict[Absence, Position] = {}
+        """What the log left out, and after which position last: whoever returns to before has missed it."""
         self._handed_over = end_lsn
         self.floor = self.last = position
         self.released = end_lsn
@@ -91,16 +91,12 @@ class Ring:
         if not self._pieces:
             self.floor, self.released = self.last, self._handed_over
         if self.absences:
-            self.absences = [known for known in self.absences if known[0] >= self.floor]
+            self.absences = {absence: after for absence, after in self.absences.items() if after >= self.floor}
 
     @property
     def size_bytes(self) -> int:
         """The memory that it takes, about."""
         return self._bytes
-
-    def reaches(self, position: Position) -> bool:
-        """Whether everything that came after the position is still here."""
-        return position >= self.floor
 
     def following(self, position: Position, changes: int) -> tuple[list[Transaction], Position]:
         """The next pieces with anything after the position, until there are so many changes, and the position up to which

@@ -88,7 +88,6 @@ class Pipeline:
         self._delivery = Delivery(settings.record_bytes)
         self._left_view = settings.left_view
         self._memory: Sent = Memory(settings.remembered_rows)
-        """What a round of those who came back was sent: the past takes nothing from the present."""
         self.state: State | None = None
         """Read before the stream is attached; another one after changes were lost."""
         self._lost = self._epoch = self._gap = ""
@@ -247,7 +246,7 @@ class Pipeline:
         for index in (self._index, self._index.behind):
             if index is not None:
                 self._delivery.announce_gap(index.audiences(absence.table), absence.reason, absence.table)
-        self._ring.absences.append((self._before or Position(self._stream.received, AFTER), absence))
+        self._ring.absences[absence] = self._before or Position(self._stream.received, AFTER)
         self._memory.clear()
 
     async def _attach(self) -> None:

@@ -4,20 +4,19 @@ Sockets that joined the same topic with the same serializer, identity and subscr
 are checked and frames are built once for all of them. Equality filters are looked up by value, not asked one by one.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import orjson
 
-from realtime_inspector.model import BEGINNING, UNCHANGED, Change, Identity, Operation, Position, Relation, Row, Value
+from realtime_inspector.model import BEGINNING, Change, Identity, Operation, Position, Relation
 from realtime_inspector.visibility.claims import owner
 from realtime_inspector.visibility.crowd import Crowd, Touched
+from realtime_inspector.visibility.lookup import TypedColumn, by_new_value, by_old_value
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
 ANY = "*"
-TypedColumn = tuple[str, int]
-"""A column's name and the oid of its type."""
 Outlet = TypeVar("Outlet")
 """A live socket; the index only keeps it, the pipeline writes to it."""
 
@@ -273,9 +272,9 @@ class Index(Generic[Outlet]):
                 named.update(bucket.watching)
                 crowds += bucket.crowds.values()
                 for column, by_value in bucket.by_value.items():
-                    named.update(dict.fromkeys(_by_value(changes, column, by_value)))
+                    named.update(dict.fromkeys(by_new_value(changes, column, by_value)))
                     if before:
-                        named.update(dict.fromkeys(_by_old_value(changes, column, by_value)))
+                        named.update(dict.fromkeys(by_old_value(changes, column, by_value)))
         return Touched(named, crowds)
 
     def _enter(self, outlet: Outlet, key: AudienceKey) -> Audience[Outlet]:
@@ -367,41 +366,3 @@ def _lookup(subscription: Subscription) -> tuple[TypedColumn, tuple[str, ...]] |
         if condition.operator in ("eq", "in") and not condition.negated and condition.column in exact:
             return (condition.column, exact[condition.column]), condition.values
     return None
-
-
-def _by_value(
-    changes: list[Change], column: TypedColumn, by_value: dict[str, dict[Audience[Outlet], None]]
-) -> Iterator[Audience[Outlet]]:
-    for change in changes:
-        value = _value(change, column)
-        if value is UNCHANGED:  # not known here: everybody who filters by this column may be concerned
-            for audiences in by_value.values():
-                yield from audiences
-        elif value is not None and value in by_value:
-            yield from by_value[value]
-
-
-def _by_old_value(
-    changes: list[Change], column: TypedColumn, by_value: dict[str, dict[Audience[Outlet], None]]
-) -> Iterator[Audience[Outlet]]:
-    for change in changes:
-        value = None if change.new is None or change.old is None else _old_value(change, change.old, column)
-        if value is not None and value is not UNCHANGED and value in by_value:
-            yield from by_value[value]
-
-
-def _value(change: Change, column: TypedColumn) -> Value:
-    """The column's value in the row that a filter is decided on; UNCHANGED when the stream does not tell."""
-    if change.new is None:
-        return UNCHANGED if change.old is None else _old_value(change, change.old, column)
-    for position, candidate in enumerate(change.relation.columns):
-        if (candidate.name, candidate.type_oid) == column:
-            return change.new[position]
-    return UNCHANGED
-
-
-def _old_value(change: Change, old: Row, column: TypedColumn) -> Value:
-    for position, candidate in enumerate(change.relation.columns):
-        if (candidate.name, candidate.type_oid) == column:
-            return old[position] if change.old_is_full or candidate.is_key else UNCHANGED
-    return UNCHANGED
