@@ -83,7 +83,7 @@ class Rendering:
             if ids == (LEGACY,):
                 frame = legacy_frame(serializer, key.topic, Operation.DELETE if form[0] else change.operation, data)
             else:
-                frame = change_frame(serializer, key.topic, ids, data, self._tokens.event_id(change.position))
+                frame = change_frame(serializer, key.topic, ids, data, *self._names(change))
             self._frames[cached] = frame
         return frame
 
@@ -92,13 +92,17 @@ class Rendering:
         return verdict_frame(
             Serializer(key.serializer),
             key.topic,
-            self._tokens.event_id(change.position),
+            *self._names(change),
             change.operation,
             self._evidence.shape.schema,
             self._evidence.shape.name,
             self._committed_at[decision.number],
             decision.verdict,
         )
+
+    def _names(self, change: Change) -> tuple[str, str]:
+        """Of the event, and of its transaction."""
+        return self._tokens.event_id(change.position), self._tokens.commit_id(change.position.commit_lsn)
 
     def _encoded(self, number: int, columns: Columns, form: Form) -> bytes:
         cached = (number, columns, form)

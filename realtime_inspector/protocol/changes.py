@@ -59,9 +59,10 @@ def encode_data(
     return b"".join((*parts, b"}"))
 
 
-def change_frame(serializer: Serializer, topic: str, ids: Sequence[int], data: bytes, event_id: str) -> bytes:
+def change_frame(serializer: Serializer, topic: str, ids: Sequence[int], data: bytes, event_id: str, commit_id: str) -> bytes:
     """One change for one channel: the ids of its bindings that match, and what `encode_data` made."""
-    payload = b"".join((b'{"ids":', orjson.dumps(list(ids)), b',"data":', data, b',"event_id":', orjson.dumps(event_id), b"}"))
+    names = b',"event_id":"%b","commit_id":"%b"}' % (event_id.encode(), commit_id.encode())  # both are safe in JSON
+    payload = b"".join((b'{"ids":', orjson.dumps(list(ids)), b',"data":', data, names))
     return frames.push(serializer, topic, "postgres_changes", orjson.Fragment(payload))
 
 
@@ -74,6 +75,7 @@ def verdict_frame(
     serializer: Serializer,
     topic: str,
     event_id: str,
+    commit_id: str,
     operation: Operation,
     schema: str,
     table: str,
@@ -86,6 +88,7 @@ def verdict_frame(
     """
     told = {
         "event_id": event_id,
+        "commit_id": commit_id,
         "type": operation,
         "schema": schema,
         "table": table,

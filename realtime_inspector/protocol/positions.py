@@ -1,8 +1,8 @@
 """Positions in the log as clients hold them: opaque, authenticated texts that tell nothing about order or volume.
 
-An event's id is its position, the same for everybody who receives it. A channel's resume token is a position too, and is
-bound to its topic and to whom it was made for, so that it is of no use to anybody else. Both become void with the epoch:
-when the log that they point into is lost.
+An event's id is its position, the same for everybody who receives it; the events of one transaction have a commit id in common.
+A channel's resume token is a position too, and is bound to its topic and to whom it was made for, so that it is of no use to
+anybody else. All of them become void with the epoch: when the log that they point into is lost.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -17,6 +17,8 @@ from realtime_inspector.model import AFTER, BEFORE, Identity, Position
 
 TAG: Final = 8
 """Bytes of authentication. Whoever guessed them would begin elsewhere in the log, and under its own rights all the same."""
+NAME: Final = 12
+"""Bytes of a commit's name."""
 CHARACTERS: Final = 27
 """The length of a sealed position, which is safe in URLs and JSON."""
 _POSITION: Final = Struct("!QI")
@@ -35,11 +37,17 @@ class PositionTokens:
         """`secret`: 32 bytes. `epoch`: a text that differs whenever the positions of another log begin."""
         self._tagging = blake2b(b"tag", key=secret, digest_size=32).digest()
         self._hiding = blake2b(b"hide", key=secret, digest_size=32).digest()
+        self._grouping = blake2b(b"commit", key=secret, digest_size=32).digest()
         self._epoch = epoch.encode() + b"\0"
 
     def event_id(self, position: Position) -> str:
         """The name of the change there."""
         return self._seal(position, b"")
+
+    def commit_id(self, commit_lsn: int) -> str:
+        """The name of the transaction whose commit is there. It cannot be opened: nobody comes back to a transaction."""
+        named = self._epoch + commit_lsn.to_bytes(8)
+        return urlsafe_b64encode(blake2b(named, key=self._grouping, digest_size=NAME).digest()).decode()
 
     def resume_token(self, position: Position, topic: str, identity: Identity) -> str:
         """What returns a channel to the position. Of an identity, role and `sub` count: other claims change with each token."""

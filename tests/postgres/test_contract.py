@@ -59,6 +59,23 @@ async def test_changes_of_several_tables_arrive_in_commit_order_once(engine: Eng
     assert len({payload["event_id"] for payload in boss.received}) == 60
 
 
+async def test_the_events_of_one_transaction_and_no_others_share_a_commit_id_for_everybody(engine: Engine, begin: Start) -> None:
+    service = await begin()
+    boss, alice = await service.join(SERVICE, "notes", "open"), await service.join(user(ALICE), "notes")
+    watched = await service.join(user(BOB), "notes", verdicts=True)
+    for n in (1, 2, 3):
+        writes = f"insert into notes (id, owner) values ({n}, '{ALICE}'), (10 + {n}, null); insert into open values ({n}, 'x')"
+        engine.run(f"begin; {writes}; commit")
+    await boss.until(9)
+    await alice.until(3)
+    await watched.until(6)
+    commits = [payload["commit_id"] for payload in boss.received]
+    assert [commits[place] for place in (0, 3, 6) for _ in range(3)] == commits
+    assert list(dict.fromkeys(commits)) == [payload["commit_id"] for payload in alice.received]
+    assert [verdict["commit_id"] for verdict in watched.verdicts] == [commits[place] for place in (0, 3, 6) for _ in range(2)]
+    assert len(set(commits)) == 3
+
+
 async def test_each_identity_receives_what_it_may_see(engine: Engine, begin: Start) -> None:
     service = await begin()
     alice, bob, boss = [await service.join(who, "notes") for who in (user(ALICE), user(BOB), SERVICE)]

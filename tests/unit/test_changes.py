@@ -66,13 +66,13 @@ def test_the_row_stands_in_the_frame_as_it_was_encoded() -> None:
     row = b'{"n":123456789012345678901234567890,"x":1.10}'
     encoded = encode_data(Operation.INSERT, "s", "t", 0, COLUMNS, row, None, None)
     for serializer in Serializer:
-        assert row in change_frame(serializer, "realtime:a", [1], encoded, "0/1:0")
+        assert row in change_frame(serializer, "realtime:a", [1], encoded, "e1", "c1")
 
 
 def test_one_frame_for_all_ids_of_a_channel() -> None:
-    first = change_frame(Serializer.V1, "realtime:a", [3, 7], b'{"type":"INSERT"}', "e1")
-    second = change_frame(Serializer.V2, "realtime:a", (3, 7), b'{"type":"INSERT"}', "e1")
-    payload = {"ids": [3, 7], "data": {"type": "INSERT"}, "event_id": "e1"}
+    first = change_frame(Serializer.V1, "realtime:a", [3, 7], b'{"type":"INSERT"}', "e1", "c1")
+    second = change_frame(Serializer.V2, "realtime:a", (3, 7), b'{"type":"INSERT"}', "e1", "c1")
+    payload = {"ids": [3, 7], "data": {"type": "INSERT"}, "event_id": "e1", "commit_id": "c1"}
     [(_, text)] = frames.split_frames(first)
     assert orjson.loads(text) == {"topic": "realtime:a", "event": "postgres_changes", "payload": payload, "ref": None}
     [(_, text)] = frames.split_frames(second)
@@ -81,7 +81,7 @@ def test_one_frame_for_all_ids_of_a_channel() -> None:
 
 def test_a_verdict_is_a_system_message_with_status_ok() -> None:
     verdict = Verdict(Reason.HIDDEN_BY_POLICY, "own rows only")
-    frame = verdict_frame(Serializer.V2, "realtime:a", "e1", Operation.UPDATE, "public", "tweets", 0, verdict)
+    frame = verdict_frame(Serializer.V2, "realtime:a", "e1", "c1", Operation.UPDATE, "public", "tweets", 0, verdict)
     [(_, text)] = frames.split_frames(frame)
     assert orjson.loads(text) == [
         None,
@@ -95,6 +95,7 @@ def test_a_verdict_is_a_system_message_with_status_ok() -> None:
             "channel": "a",
             "verdict": {
                 "event_id": "e1",
+                "commit_id": "c1",
                 "type": "UPDATE",
                 "schema": "public",
                 "table": "tweets",

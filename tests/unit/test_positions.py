@@ -39,6 +39,20 @@ def test_event_ids_are_equal_for_all_and_differ_between_changes() -> None:
     assert len({TOKENS.event_id(Position(lsn, index)) for lsn in range(50) for index in range(50)}) == 2_500
 
 
+def test_commit_ids_are_equal_for_all_and_differ_between_transactions_and_epochs() -> None:
+    assert TOKENS.commit_id(77) == PositionTokens(SECRET, "first").commit_id(77)
+    assert len({tokens.commit_id(lsn) for tokens in (TOKENS, PositionTokens(SECRET, "second")) for lsn in range(1_000)}) == 2_000
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_commit_id_is_safe_in_json_and_shares_nothing_with_the_names_of_its_events(lsn: int) -> None:
+    commit, events = TOKENS.commit_id(lsn), [TOKENS.event_id(Position(lsn, index)) for index in (BEFORE, 0, 1)]
+    assert len(commit) == 16
+    assert commit.isascii()
+    assert commit.replace("-", "").replace("_", "").isalnum()
+    assert all(sum(a == b for a, b in zip(commit, event, strict=False)) < 10 for event in events)
+
+
 def test_neighbours_have_nothing_in_common() -> None:
     first, second = TOKENS.event_id(Position(1 << 40, 7)), TOKENS.event_id(Position(1 << 40, 8))
     assert sum(a == b for a, b in zip(first, second, strict=True)) < CHARACTERS // 2
