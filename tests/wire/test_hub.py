@@ -299,7 +299,7 @@ async def test_what_the_broker_brings_from_elsewhere_reaches_everybody() -> None
     async with parts() as running, client(running.service) as member:
         await member.join()
         sent: list[bytes] = []
-        deliver = running.hub._deliver
+        deliver = running.hub._post.deliver
         running.broker.listen(lambda topic, message: (sent.append(message), deliver(topic, message))[1])
         await member.send(ROOM, "broadcast", HELLO)
         await until(lambda: sent)

@@ -4,22 +4,22 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final
 
-import msgspec
-import orjson
 import structlog
 
 from realtime_inspector.channel import effects
-from realtime_inspector.channel.session import Limits, Outcome, Session
-from realtime_inspector.errors import MalformedFrame, RealtimeError
-from realtime_inspector.model import Binding, Identity, Problem, Token
+from realtime_inspector.channel.session import Limits, Session
+from realtime_inspector.errors import MalformedFrame
+from realtime_inspector.hub.post import Post
+from realtime_inspector.hub.presences import Presences
+from realtime_inspector.hub.questions import Questions
+from realtime_inspector.hub.sockets import Members, Socket
+from realtime_inspector.model import Binding, Identity, Token
 from realtime_inspector.ports import Broker, Outlet, TokenVerifier
-from realtime_inspector.presence.state import Diff, PresenceState, encode_diff, encode_state
 from realtime_inspector.protocol import frames
-from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+from realtime_inspector.protocol.broadcast import Broadcast
 from realtime_inspector.protocol.codec import parse_binary, parse_text
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.server.metrics import Metrics
@@ -28,77 +28,12 @@ from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.subscription import Authorized
 
 TICK_SECONDS: Final = 1.0
-QUESTIONS: Final = 16
-"""So many open questions of one socket to the world; then its next message waits for an answer."""
-PUBLISHING: Final = 10_000
-"""So many broadcasts on their way to the broker; what comes when it is full is dropped and counted."""
 INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
 """Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
 
 Authorizer = Callable[[Identity, tuple[Binding, ...], str, str | None], Awaitable[Authorized]]
 _log = structlog.get_logger(__name__)
-
-
-class Envelope(msgspec.Struct, array_like=True, frozen=True):
-    """A broadcast between processes. `origin`: the process and socket that sent it; that socket may not want it back."""
-
-    origin: str
-    event: str
-    encoding: Encoding
-    payload: bytes
-    meta: bytes
-
-
-@dataclass(eq=False, slots=True)
-class Socket:
-    """A live socket, its session, and what the world knows of it.
-
-    `topics`: topic -> whether it receives its own broadcasts. `questions`: how many to the world are open. `due`: when the
-    session wants a tick. `returns`: a channel of it was told how to come back.
-    """
-
-    name: str
-    link: Link
-    serializer: Serializer
-    session: Session
-    token: Token
-    peer: str
-    opened_at: float
-    topics: dict[str, bool] = field(default_factory=dict)
-    impersonations: tuple[str, ...] = ()
-    questions: int = 0
-    returns: bool = False
-    due: float | None = None
-
-
-class Members:
-    """Who receives what is sent on a topic, by serializer, so that a frame is built once for each."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._links: dict[tuple[str, Serializer], dict[Link, None]] = {}
-
-    def add(self, topic: str, socket: Socket) -> None:
-        """From now on the socket receives."""
-        self._links.setdefault((topic, socket.serializer), {})[socket.link] = None
-
-    def discard(self, topic: str, socket: Socket) -> None:
-        """The socket receives no more."""
-        links = self._links.get((topic, socket.serializer), {})
-        links.pop(socket.link, None)
-        if not links:
-            self._links.pop((topic, socket.serializer), None)
-
-    def send(self, topic: str, ready: Mapping[Serializer, bytes | None], skip: Link | None = None) -> int:
-        """Queues the ready frames to everybody but `skip`; returns to how many."""
-        reached = 0
-        for serializer, frame in ready.items():
-            links = self._links.get((topic, serializer))
-            if links and frame is not None:
-                self._outbox.send(links, frame, skip)
-                reached += len(links) - (skip in links)
-        return reached
 
 
 class Hub:
@@ -117,7 +52,6 @@ class Hub:
         metrics: Metrics,
     ) -> None:
         self._index = index
-        self._broker = broker
         self._verifier = verifier
         self._authorize = authorize
         self._moment = moment
@@ -126,13 +60,11 @@ class Hub:
         self._numbers = 0
         self._sockets: dict[str, Socket] = {}
         self._members = Members(outbox)
-        self._watchers = Members(outbox)
-        self._present: defaultdict[str, PresenceState] = defaultdict(PresenceState)
+        self._presences = Presences(outbox)
         self._borrowed: defaultdict[str, set[Socket]] = defaultdict(set)
-        self._publishing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(PUBLISHING)
-        self._open_envelope = msgspec.msgpack.Decoder(Envelope)
-        self._seal_envelope = msgspec.msgpack.Encoder()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._questions = Questions(self._run, self._spawn)
+        self._post = Post(broker, self._deliver, metrics)
         self._execute: dict[type, Callable[[Socket, Any], None]] = {
             effects.Send: self._send,
             effects.Beat: self._beat,
@@ -149,17 +81,15 @@ class Hub:
         self._received = metrics.counter("messages_received", "Messages that clients sent.")
         self._malformed = metrics.counter("messages_malformed", "Frames of clients that are no messages; they were dropped.")
         self._delivered = metrics.counter("broadcasts_delivered", "Broadcasts queued to a socket.")
-        self._dropped = metrics.counter("broadcasts_dropped", "Broadcasts dropped because too many waited for the broker.")
         self._failed = metrics.counter("sockets_failed", "Sockets closed because of an internal error; the log has its id.")
         metrics.gauge("sockets", "Live sockets.", lambda: len(self._sockets))
         metrics.gauge("channels", "Joined channels.", lambda: sum(len(socket.topics) for socket in self._sockets.values()))
-        broker.listen(self._deliver)
 
     # The life of the hub and of its sockets.
 
     def start(self) -> None:
         """Starts what goes on as long as the hub lives."""
-        for work in (self._publish_all(), self._tick_all()):
+        for work in (self._post.run(), self._tick_all()):
             self._spawn(work)
 
     async def close(self) -> None:
@@ -192,13 +122,7 @@ class Hub:
 
     def publish(self, topic: str, sent: Broadcast, origin: str = "") -> bool:
         """Hands a broadcast to every member of a topic. `origin`: the socket that sent it. False: dropped, there are too many."""
-        envelope = Envelope(origin, sent.event, sent.encoding, sent.payload, sent.meta)
-        try:
-            self._publishing.put_nowait((topic, self._seal_envelope.encode(envelope)))
-        except asyncio.QueueFull:
-            self._dropped.value += 1
-            return False
-        return True
+        return self._post.publish(topic, sent, origin)
 
     def close_session(self, session_id: str) -> None:
         """Closes every socket that used a token of this impersonation."""
@@ -270,13 +194,13 @@ class Hub:
             self._note_impersonation(socket, token)
             return token
 
-        self._ask(socket, effect.ticket, question())
+        self._questions.ask(socket, effect.ticket, question())
 
     def _ask_authorizer(self, socket: Socket, effect: effects.Authorize) -> None:
         async def question() -> Authorized:
             return await self._authorize(effect.token.identity, effect.bindings, effect.ticket.topic, effect.resume)
 
-        self._ask(socket, effect.ticket, question())
+        self._questions.ask(socket, effect.ticket, question())
 
     def _open(self, socket: Socket, effect: effects.Open) -> None:
         socket.topics[effect.topic] = effect.receives_own
@@ -294,83 +218,27 @@ class Hub:
         self.publish(effect.topic, effect.broadcast, socket.name)
 
     def _track(self, socket: Socket, effect: effects.Track) -> None:
-        present = self._present[effect.topic]
-        self._tell(effect.topic, present.track(effect.key, socket, effect.payload, secrets.token_urlsafe(12)))
+        self._presences.track(effect.topic, effect.key, socket, effect.payload)
 
     def _untrack(self, socket: Socket, effect: effects.Untrack) -> None:
-        self._absent(socket, effect.topic)
+        self._presences.untrack(effect.topic, socket)
 
     def _send_presence_state(self, socket: Socket, effect: effects.SendPresenceState) -> None:
-        present = self._present.get(effect.topic)
-        state = orjson.Fragment(encode_state(present.state()) if present else b"{}")
-        socket.link.send(frames.push(socket.serializer, effect.topic, "presence_state", state))
-        self._watchers.add(effect.topic, socket)
-
-    # Questions to the world.
-
-    def _ask(self, socket: Socket, ticket: effects.Ticket, question: Coroutine[Any, Any, Token | Authorized]) -> None:
-        socket.questions += 1
-        if socket.questions == QUESTIONS:
-            socket.link.hold(True)
-        self._spawn(self._answer(socket, ticket, question))
-
-    async def _answer(self, socket: Socket, ticket: effects.Ticket, question: Awaitable[Token | Authorized]) -> None:
-        outcome = await _outcome(question)
-        if socket.questions == QUESTIONS:
-            socket.link.hold(False)
-        socket.questions -= 1
-        self._run(socket, lambda now: socket.session.resolve(ticket, outcome, now))
+        self._presences.send_state(effect.topic, socket)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # Broadcast and presence.
-
-    async def _publish_all(self) -> None:
-        while True:
-            topic, message = await self._publishing.get()
-            try:
-                await self._broker.publish(topic, message)
-            except Exception:
-                self._dropped.value += 1
-                _log.exception("broadcast_not_published")
-
-    def _deliver(self, topic: str, message: bytes) -> None:
+    def _deliver(self, topic: str, broadcast: Broadcast, origin: str) -> None:
         """What the broker brings, this process' own broadcasts included."""
-        envelope = self._open_envelope.decode(message)
-        broadcast = Broadcast(envelope.event, envelope.payload, envelope.encoding, envelope.meta)
-        sender = self._sockets.get(envelope.origin)
+        sender = self._sockets.get(origin)
         skip = sender.link if sender is not None and not sender.topics.get(topic) else None
         self._delivered.value += self._members.send(topic, frames.broadcast_frames(broadcast, topic), skip)
 
     def _part(self, socket: Socket, topic: str) -> None:
         socket.topics.pop(topic, None)
         self._members.discard(topic, socket)
-        self._watchers.discard(topic, socket)
+        self._presences.part(topic, socket)
         self._index.unsubscribe(socket.link, topic)
-        self._absent(socket, topic)
-
-    def _absent(self, socket: Socket, topic: str) -> None:
-        present = self._present.get(topic)
-        if present is not None:
-            self._tell(topic, present.untrack(socket))
-            if not present:
-                del self._present[topic]
-
-    def _tell(self, topic: str, diff: Diff | None) -> None:
-        if diff is not None:
-            self._watchers.send(topic, frames.fan_out(topic, "presence_diff", orjson.Fragment(encode_diff(diff))))
-
-
-async def _outcome(question: Awaitable[Token | Authorized]) -> Outcome:
-    """The answer as the session takes it: a failure is a problem that the client can read."""
-    try:
-        return await question
-    except RealtimeError as error:
-        return error.problem
-    except Exception:
-        number = secrets.token_hex(4)
-        _log.exception("question_failed", error_id=number)
-        return Problem("UnknownErrorOnChannel", "Unknown Error on Channel", f"The log of the service has the error {number}.")

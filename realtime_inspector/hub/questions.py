@@ -1,0 +1,56 @@
+"""Asks the world what sessions want to know, and gives them the answers; a failure is one that the client can read."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+from realtime_inspector.channel.effects import Effect, Ticket
+from realtime_inspector.channel.session import Outcome
+from realtime_inspector.errors import RealtimeError
+from realtime_inspector.hub.sockets import Socket
+from realtime_inspector.model import Problem
+
+QUESTIONS: Final = 16
+"""So many open questions of one socket to the world; then its next message waits for an answer."""
+
+Run = Callable[[Socket, Callable[[float], list[Effect]]], None]
+"""Executes what a session answers at a moment."""
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+"""Lets something go on for itself until the hub closes."""
+_log = structlog.get_logger(__name__)
+
+
+class Questions:
+    """The open questions of all sockets."""
+
+    def __init__(self, run: Run, spawn: Spawn) -> None:
+        self._run = run
+        self._spawn = spawn
+
+    def ask(self, socket: Socket, ticket: Ticket, question: Awaitable[Outcome]) -> None:
+        """The session is told the answer with the ticket."""
+        socket.questions += 1
+        if socket.questions == QUESTIONS:
+            socket.link.hold(True)
+        self._spawn(self._answer(socket, ticket, question))
+
+    async def _answer(self, socket: Socket, ticket: Ticket, question: Awaitable[Outcome]) -> None:
+        outcome = await _outcome(question)
+        if socket.questions == QUESTIONS:
+            socket.link.hold(False)
+        socket.questions -= 1
+        self._run(socket, lambda now: socket.session.resolve(ticket, outcome, now))
+
+
+async def _outcome(question: Awaitable[Outcome]) -> Outcome:
+    """The answer as the session takes it."""
+    try:
+        return await question
+    except RealtimeError as error:
+        return error.problem
+    except Exception:
+        number = secrets.token_hex(4)
+        _log.exception("question_failed", error_id=number)
+        return Problem("UnknownErrorOnChannel", "Unknown Error on Channel", f"The log of the service has the error {number}.")
