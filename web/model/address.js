@@ -1,17 +1,18 @@
 // What the page looks at, in the fragment of its address: a link that can be kept and sent. Never a token, never claims.
 import { effect } from "../vendor/preact.js";
-import { section } from "./choice.js";
+import { place, section } from "./choice.js";
 import { channels, completed } from "./channels.js";
 import { CHIPS, off, query } from "./filter.js";
 import { joinEverywhere } from "./identities.js";
 
-const SECTIONS = ["live", "presence", "send"];
+/** Sections that need no word in a link. */
+const HERE = ["live", "channels"];
 
 /** Takes up what a link says. Channels of the link are joined only where the tab has none of its own. */
 export function readAddress() {
   const said = new URLSearchParams(location.hash.slice(1));
-  const name = said.get("section") ?? "";
-  if (SECTIONS.includes(name)) section.value = /** @type {any} */ (name);
+  section.value = said.get("section") ?? section.value;
+  place.value = said.get("at") ?? "";
   query.value = said.get("q") ?? query.value;
   const without = said.get("off");
   if (without !== null) off.value = new Set(without.split(",").filter((chip) => CHIPS.some((known) => known === chip)));
@@ -35,7 +36,8 @@ export function linkToHere() {
 
 function fragment() {
   const said = new URLSearchParams();
-  if (section.value !== "live" && SECTIONS.includes(section.value)) said.set("section", section.value);
+  if (!HERE.includes(section.value)) said.set("section", section.value);
+  if (place.value) said.set("at", place.value);
   if (query.value) said.set("q", query.value);
   said.set("off", [...off.value].join());
   if (channels.value.length) said.set("c", JSON.stringify(channels.value));

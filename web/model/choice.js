@@ -2,12 +2,13 @@
 import { batch, computed, signal } from "../vendor/preact.js";
 import { ring, revision, view } from "./feed.js";
 
-/** @typedef {"live" | "presence" | "send" | "channels"} Section  `channels` is a section on narrow screens only */
-/** @type {import("../vendor/preact.js").Signal<Section>} */
+/** The name of the open section; "channels" is one on narrow screens only. */
 export const section = signal("live");
+/** Where one is within the section: what its link has to say beside the name, such as the table that is open. */
+export const place = signal("");
 /** The open message; it stays here when the list has let it go. */
 export const selected = signal(/** @type {import("./message.js").Message | null} */ (null));
-/** @type {import("../vendor/preact.js").Signal<"verdicts" | "message" | "diff" | "timing">} */
+/** The name of the open tab of the detail, where the message has it. */
 export const tab = signal("diff");
 /** Whether the list stays at its end. */
 export const following = signal(true);
@@ -89,9 +90,18 @@ export function selectStep(by) {
   select(view.at(Math.max(0, Math.min(last, next))) ?? null);
 }
 
+/** Opens a section, at a place of its own. */
+export function goTo(name, at = "") {
+  batch(() => {
+    section.value = name;
+    place.value = at;
+    drawer.value = false;
+  });
+}
+
 /**
  * @typedef {{ kind: "identity", preset?: "user" | "anon", compare?: boolean } | { kind: "join", name?: string } | { kind: "claims", id: string }
- *   | { kind: "keys" } | { kind: "more" }} OpenDialog
+ *   | { kind: "keys" } | { kind: "more" } | { kind: "previews" }} OpenDialog
  */
 export const dialog = signal(/** @type {OpenDialog | null} */ (null));
 /** Whether the channels are pulled out over the list, where there is no room for them beside it. */

@@ -55,7 +55,6 @@ const LONG = {
   policy_raised: () => "A row policy raised an error, which counts as a refusal.",
   row_gone: () => "The row was deleted or moved on before it could be checked.",
   no_key: (_, table) => `${table} has no primary key, so the row cannot be looked up again.`,
-  old_row_unknown: () => "The row is gone and its old values were not in the stream, so the policies could not be checked on it.",
   columns_changed: (_, table) => `${table} was altered before the change could be handled.`,
   lookup_too_slow: (_, table) => `${table} has no primary key and is too large to be read as a whole for each change.`,
   old_row_unknown: () => "The row was not sent before, and it is gone without its old values, so no policy could be checked on it.",

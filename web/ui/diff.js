@@ -1,6 +1,7 @@
 // Old and new row next to each other, column by column, with words where a value is not known.
 import { html, useState } from "../vendor/preact.js";
 import { channelOf } from "../model/channels.js";
+import { identityOf } from "../model/identities.js";
 import { asText, channelName, columnsIn, rowIn } from "../model/message.js";
 import { tableOf } from "../model/session.js";
 import { Icon } from "./parts.js";
@@ -27,8 +28,9 @@ export function linesOf(data) {
   });
 }
 
-export function Diff({ message, receipt, role }) {
+export function Diff({ message, receipt }) {
   const { data } = receipt.frame.payload;
+  const role = identityOf(receipt.who)?.role ?? "this role";
   const lines = linesOf(data);
   const update = data.type === "UPDATE";
   const known = lines.filter((line) => line.hasWas || line.hasNow);

@@ -5,6 +5,7 @@ import {
   dialog,
   drawer,
   follow,
+  goTo,
   listedRows,
   section,
   select,
@@ -22,6 +23,7 @@ import { copyMessage, stepTab } from "./detail.js";
 import { stopAll } from "./lens.js";
 import { reveal } from "./list.js";
 import { copyText } from "./parts.js";
+import { tabsOf } from "./tabs.js";
 import { flipTheme } from "./theme.js";
 import { startComparing } from "./tools.js";
 
@@ -52,14 +54,13 @@ const ACTIONS = {
   Escape: () => back(),
   " ": () => togglePause(),
   "/": () => focusSearch(),
-  f: () => (tab.value = "diff"),
   "[": () => stepTab(-1),
   "]": () => stepTab(1),
   d: () => (comparing.value ? (compared.value = []) : startComparing()),
   i: () => (dialog.value = { kind: "identity" }),
   c: () => selected.value && copyMessage(selected.value),
   y: () => copyText(linkToHere()),
-  b: () => (section.value = "send"),
+  b: () => goTo("send"),
   J: () => (dialog.value = { kind: "join" }),
   t: () => flipTheme(),
   "?": () => (dialog.value = { kind: "keys" }),
@@ -92,9 +93,15 @@ function act(event) {
     else toggleChip(chip);
     return true;
   }
-  const action = ACTIONS[event.key];
+  const action = ACTIONS[event.key] ?? tabAction(event.key);
   action?.();
   return Boolean(action);
+}
+
+/** Opens the tab of a key, where the open message has it. */
+function tabAction(key) {
+  const entry = selected.value && tabsOf(selected.value).find((one) => one.key === key);
+  return entry ? () => (tab.value = entry.name) : undefined;
 }
 
 function step(by) {
@@ -113,7 +120,7 @@ function toStart() {
 function back() {
   if (drawer.value) drawer.value = false;
   else if (selected.value) select(null);
-  else if (section.value !== "live") section.value = "live";
+  else if (section.value !== "live") goTo("live");
   else closeDialog();
 }
 

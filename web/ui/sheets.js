@@ -1,11 +1,13 @@
 // Small sheets: the keys and the search language, and what does not fit into a narrow top bar.
 import { html } from "../vendor/preact.js";
-import { closeDialog, dialog } from "../model/choice.js";
+import { closeDialog, dialog, goTo } from "../model/choice.js";
 import { now } from "../model/clock.js";
 import { EXTEND_BELOW_MS, extend, identities, identityOf, live } from "../model/identities.js";
 import { compared, comparing, onlyDifferences, viewed } from "../model/lens.js";
+import { PREVIEWS, previews, togglePreview } from "../model/previews.js";
 import { FIELDS } from "../model/search.js";
 import { config } from "../model/session.js";
+import { sections } from "./sections.js";
 import { singleKeys } from "./keys.js";
 import { Button, Dialog } from "./parts.js";
 import { flipTheme } from "./theme.js";
@@ -54,6 +56,7 @@ export function KeysDialog() {
       </div>
     </div>
     <footer class="dl-foot"><p class="dim">realtime-inspector ${config.value?.version ?? ""}</p><span class="dl-do">
+      <${Button} onClick=${() => (dialog.value = { kind: "previews" })}>Feature previews<//>
       <${Button} data-first onClick=${closeDialog}>Close<//></span></footer>
   <//>`;
 }
@@ -71,6 +74,7 @@ export function MoreDialog() {
     <div class="dl-body dl-body--one more-do">
       <${Button} icon="i-moon" onClick=${flipTheme}><span>Switch between light and dark</span><//>
       <${Button} icon="i-help" onClick=${() => (dialog.value = { kind: "keys" })}><span>Keyboard and search</span><//>
+      <${Button} icon="i-more" onClick=${() => (dialog.value = { kind: "previews" })}><span>Feature previews</span><//>
       ${
         live().length > 1 &&
         !comparing.value &&
@@ -92,10 +96,31 @@ export function MoreDialog() {
         (identity) => html`<${Button} key=${identity.id} icon="i-clock" onClick=${then(() => extend(identity.id))}>
         <span>Extend ${identity.name}’s view</span><//>`,
       )}
+      ${sections()
+        .filter((entry) => !entry.dock)
+        .map(
+          ({ name, words, icon }) => html`<${Button} key=${name} icon=${icon} onClick=${then(() => goTo(name))}>
+        <span>${words}</span><//>`,
+        )}
       <${Button} icon="i-eye" onClick=${() => (dialog.value = { kind: "identity" })}><span>View as someone else</span><//>
       <${Button} icon="i-plus" onClick=${() => (dialog.value = { kind: "join" })}><span>Join a channel</span><//>
     </div>
     <footer class="dl-foot"><p class="dim">realtime-inspector ${config.value?.version ?? ""}</p><span class="dl-do">
       <${Button} onClick=${closeDialog}>Close<//></span></footer>
+  <//>`;
+}
+
+/** Switches for what is not finished. */
+export function PreviewsDialog() {
+  return html`<${Dialog} title="Feature previews" onClose=${closeDialog} cls="dialog--small">
+    <div class="dl-body dl-body--one">
+      <p>What is not finished yet can be tried here. The switches hold for this browser.</p>
+      ${PREVIEWS.map(
+        ({ name, words, hint }) => html`<label class="check" key=${name}><input type="checkbox" checked=${previews.value.has(name)}
+          onChange=${() => togglePreview(name)} /><span>${words}<span class="dim">${hint}</span></span></label>`,
+      )}
+      ${!PREVIEWS.length && html`<p class="dim">Nothing at the moment: all that this version has is on.</p>`}
+    </div>
+    <footer class="dl-foot"><p></p><span class="dl-do"><${Button} data-first onClick=${closeDialog}>Close<//></span></footer>
   <//>`;
 }

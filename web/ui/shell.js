@@ -13,14 +13,14 @@ import { Detail } from "./detail.js";
 import { Divider } from "./divider.js";
 import { FirstRun, NoToken, Unpublished } from "./first.js";
 import { JoinDialog } from "./join.js";
+import { Lazy } from "./lazy.js";
 import { Left } from "./left.js";
 import { Lens } from "./lens.js";
 import { List } from "./list.js";
 import { Notices } from "./notices.js";
 import { IdentityDialog } from "./picker.js";
-import { PresencePage } from "./present.js";
-import { SendPage } from "./send.js";
-import { KeysDialog, MoreDialog } from "./sheets.js";
+import { openSection } from "./sections.js";
+import { KeysDialog, MoreDialog, PreviewsDialog } from "./sheets.js";
 import { Chips, Foot, Tools } from "./tools.js";
 import { Dock, streamState, Top } from "./top.js";
 
@@ -40,8 +40,8 @@ function Panes() {
   const started = kept || (channels.value.length > 0 && identities.value.length > 0);
   const refusedAtOnce = !config.value && trouble.value !== null && trouble.value.kind !== "unreachable" && !started;
   if (!token.value || refusedAtOnce) return html`<div class="panes"><${NoToken} /></div>`;
-  if (section.value === "presence") return html`<div class="panes"><${PresencePage} /></div>`;
-  if (section.value === "send") return html`<div class="panes"><${SendPage} /></div>`;
+  const entry = openSection();
+  if (entry) return html`<div class="panes"><${Lazy} key=${entry.name} load=${entry.load} /></div>`;
   if (!started && unpublished.value && section.value !== "channels") return html`<div class="panes"><${Unpublished} /></div>`;
   if (!started && config.value && section.value !== "channels") return html`<div class="panes"><${FirstRun} /></div>`;
   return html`<${LivePanes} />`;
@@ -76,6 +76,8 @@ function OpenDialog() {
       return html`<${KeysDialog} key="keys" />`;
     case "more":
       return html`<${MoreDialog} key="more" />`;
+    case "previews":
+      return html`<${PreviewsDialog} key="previews" />`;
   }
 }
 

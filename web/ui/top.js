@@ -1,6 +1,6 @@
 // The top bar: where one is, the sections, and the pulse of the stream.
 import { html } from "../vendor/preact.js";
-import { dialog, section } from "../model/choice.js";
+import { dialog, goTo, section } from "../model/choice.js";
 import { channels } from "../model/channels.js";
 import { now } from "../model/clock.js";
 import { identities, identityOf, live } from "../model/identities.js";
@@ -9,13 +9,8 @@ import { config, trouble } from "../model/session.js";
 import { pulse } from "../model/vitals.js";
 import { rate } from "../format.js";
 import { Button, Icon } from "./parts.js";
+import { sections } from "./sections.js";
 import { flipTheme } from "./theme.js";
-
-const SECTIONS = [
-  ["live", "Live", "i-eye"],
-  ["presence", "Presence", "i-presence"],
-  ["send", "Send", "i-send"],
-];
 
 export function Top() {
   return html`<header class="top">
@@ -25,8 +20,8 @@ export function Top() {
     <span class="server" title=${config.value ? `realtime-inspector ${config.value.version}` : ""}><span>${location.host}
       </span> <span class="dim">${config.value?.version ?? ""}</span></span>
     <nav class="nav" aria-label="Sections">
-      ${SECTIONS.map(
-        ([name, words]) => html`<a key=${name} href=${`#section=${name}`}
+      ${sections().map(
+        ({ name, words }) => html`<a key=${name} href=${`#section=${name}`}
           aria-current=${section.value === name ? "page" : undefined} onClick=${(event) => go(event, name)}>${words}</a>`,
       )}
     </nav>
@@ -41,10 +36,11 @@ export function Top() {
 
 /** The sections again, for thumbs. */
 export function Dock() {
-  const entries = [SECTIONS[0], ["channels", "Channels", "i-broadcast"], ...SECTIONS.slice(1)];
+  const [first, ...others] = sections().filter((entry) => entry.dock);
+  const entries = [first, { name: "channels", words: "Channels", icon: "i-broadcast" }, ...others];
   return html`<nav class="dock only-narrow" aria-label="Sections">
     ${entries.map(
-      ([name, words, icon]) => html`<a key=${name} href=${`#section=${name}`}
+      ({ name, words, icon }) => html`<a key=${name} href=${`#section=${name}`}
         aria-current=${section.value === name ? "page" : undefined} onClick=${(event) => go(event, name)}>
         <${Icon} name=${icon} /><span>${words}</span>
       </a>`,
@@ -54,7 +50,7 @@ export function Dock() {
 
 function go(event, name) {
   event.preventDefault();
-  section.value = name;
+  goTo(name);
 }
 
 /** What the stream is doing, in a word, or the cause where it stands still. */

@@ -1,0 +1,29 @@
+// Draws a component whose module is fetched when it is first needed: the first paint does not wait for it.
+import { html, useEffect, useState } from "../vendor/preact.js";
+import { Button } from "./parts.js";
+
+/** @typedef {() => Promise<any>} Load  fetches a component */
+/** @type {Map<Load, any>} */
+const loaded = new Map();
+
+/** @param {{ load: Load, [prop: string]: unknown }} props  what is not `load` goes to the component */
+export function Lazy({ load, ...props }) {
+  const [problem, setProblem] = useState("");
+  const [, redraw] = useState(0);
+  const fetchIt = () => {
+    setProblem("");
+    load().then(
+      (component) => {
+        loaded.set(load, component);
+        redraw((n) => n + 1);
+      },
+      (error) => setProblem(error instanceof Error ? error.message : String(error)),
+    );
+  };
+  useEffect(() => void (loaded.has(load) || fetchIt()), [load]);
+  const Loaded = loaded.get(load);
+  if (Loaded) return html`<${Loaded} ...${props} />`;
+  if (!problem) return null;
+  return html`<div class="quiet" role="alert"><h2>This part of the page could not be fetched.</h2><p>${problem}</p>
+    <p class="quiet-do"><${Button} icon="i-refresh" onClick=${fetchIt}><span>Try again</span><//></p></div>`;
+}

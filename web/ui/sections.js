@@ -1,0 +1,31 @@
+// The sections of the page in the order of the top bar: what each is called, and the module that draws it, fetched when it is opened.
+import { section } from "../model/choice.js";
+import { offered } from "../model/previews.js";
+
+/**
+ * `load` gives a component that draws a whole `<main class="solo" id="main">`; Live has none, it is the page itself. `dock`:
+ * in the bar for thumbs, all others are under More there. `preview`: the name of the preview that it belongs to.
+ * @typedef {{ name: string, words: string, icon: string, dock?: boolean, preview?: string, load?: () => Promise<any> }} Entry
+ */
+
+/** @type {Entry[]} */
+export const SECTIONS = [
+  { name: "live", words: "Live", icon: "i-eye", dock: true },
+  {
+    name: "presence",
+    words: "Presence",
+    icon: "i-presence",
+    dock: true,
+    load: () => import("./present.js").then((module) => module.PresencePage),
+  },
+  { name: "send", words: "Send", icon: "i-send", dock: true, load: () => import("./send.js").then((module) => module.SendPage) },
+];
+
+export function sections() {
+  return SECTIONS.filter(offered);
+}
+
+/** The section that is open, where it is one with a page of its own. */
+export function openSection() {
+  return sections().find((entry) => entry.name === section.value && entry.load);
+}

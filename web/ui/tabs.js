@@ -1,0 +1,32 @@
+// The tabs of the detail, in order: for which messages each has something to say, and what draws it.
+import { comparing } from "../model/lens.js";
+import { shownReceipt } from "../model/feed.js";
+import { offered } from "../model/previews.js";
+
+/**
+ * `load` gives a component that is given `message` and `receipt` (what the identity in view got; undefined where nothing).
+ * `key` opens it from anywhere in the list; `whole`: it says the verdict itself, so no sentence stands above it.
+ * @typedef {{ name: string, words: string, key?: string, whole?: boolean, preview?: string,
+ *   shows: (message: import("../model/message.js").Message) => boolean, load: () => Promise<any> }} Tab
+ */
+
+const isRow = (message) => shownReceipt(message)?.frame?.event === "postgres_changes";
+
+/** @type {Tab[]} */
+export const TABS = [
+  {
+    name: "verdicts",
+    words: "Verdicts",
+    whole: true,
+    shows: () => comparing.value,
+    load: () => import("./verdicts.js").then((module) => module.Verdicts),
+  },
+  { name: "message", words: "Message", shows: () => true, load: () => import("./payload.js").then((module) => module.Payload) },
+  { name: "diff", words: "Diff", key: "f", shows: isRow, load: () => import("./diff.js").then((module) => module.Diff) },
+  { name: "timing", words: "Timing", shows: () => true, load: () => import("./timing.js").then((module) => module.Timing) },
+];
+
+/** The tabs that have something to say about a message. */
+export function tabsOf(message) {
+  return TABS.filter((tab) => offered(tab) && tab.shows(message));
+}
