@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from realtime_inspector.broker.local import LocalBroker
-from realtime_inspector.channel.session import Limits
+from realtime_inspector.channel.state import Limits
 from realtime_inspector.errors import DatabaseUnavailable, SetupError
 from realtime_inspector.hub import Hub
 from realtime_inspector.model import LEGACY, Binding, Identity

@@ -15,81 +15,38 @@ token is genuine, then which of its bindings are authorized. `receive`, `resolve
     token expires                           error, once it was answered   system error, close, Leave
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, Literal
+from typing import Final
 
 import orjson
 
+from realtime_inspector.channel.answers import Answers
 from realtime_inspector.channel.effects import (
     Authorize,
     Beat,
     Effect,
     Leave,
     Open,
-    Publish,
-    Send,
     SendPresenceState,
     Subscribe,
     Ticket,
-    Track,
-    Untrack,
     Verify,
 )
-from realtime_inspector.errors import DatabaseUnavailable, KeysUnavailable, PayloadTooLarge, TokenExpired, TokenMalformed
+from realtime_inspector.channel.state import Awaited, Channel, Limits
+from realtime_inspector.channel.talk import Talk
+from realtime_inspector.errors import DatabaseUnavailable, KeysUnavailable, TokenExpired, TokenMalformed
 from realtime_inspector.model import Problem, Token
-from realtime_inspector.presence.state import check_key, clean
-from realtime_inspector.protocol import frames
-from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+from realtime_inspector.presence.state import check_key
 from realtime_inspector.protocol.codec import Message, Push
 from realtime_inspector.protocol.join import JoinRequest, parse_join
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.visibility.subscription import Authorized
 
 _PREFIX: Final = "realtime:"
-_UNMATCHED: Final = {"reason": "unmatched topic"}
-_NOT_A_MAP: Final = {"reason": "Presence track payload must be a map"}
 _TRANSIENT: Final = frozenset((DatabaseUnavailable.code, KeysUnavailable.code))
 _REPLACED: Final = Problem("JoinReplaced", "A newer join of this topic came before this one was answered", "Wait for its reply.")
 _LEFT: Final = Problem("JoinCancelled", "The channel was left before its join was answered", "Join again.")
-_BAD_BROADCAST: Final = Problem(
-    "InvalidBroadcastPayload",
-    "A broadcast must be an object whose `event` is a string, without a key `ids`",
-    "Send {type, event, payload}; put your own data under `payload`.",
-)
 
 Outcome = Token | Authorized | Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one socket may ask for; sizes in bytes."""
-
-    channels: int = 100
-    bindings: int = 100
-    topic_bytes: int = 255  # a binary frame has one byte for the topic's size
-    presence_bytes: int = 65_536
-
-
-class _Awaited(Enum):
-    TOKEN = "token"
-    BINDINGS = "bindings"
-
-
-@dataclass(slots=True)
-class _Channel:
-    """`token` is what the channel was joined with and lives under, None while it is joining; `candidate` is to replace it."""
-
-    topic: str
-    join: Message
-    request: JoinRequest
-    presence_key: str
-    token_text: str
-    candidate: Token
-    token: Token | None = None
-    presence: bool = False
-    awaited: tuple[Ticket, _Awaited] | None = None
 
 
 class Session:
@@ -100,12 +57,13 @@ class Session:
 
     def __init__(self, serializer: Serializer, apikey: str, token: Token, *, name: str, limits: Limits = Limits()) -> None:
         """`apikey`, `token`: the handshake's, as text and verified. `name`: unique among sockets; presence keys begin with it."""
-        self._serializer = serializer
+        self._answers = Answers(serializer)
+        self._talk = Talk(self._answers, limits)
         self._apikey = apikey
         self._token = token
         self._name = name
         self._limits = limits
-        self._channels: dict[str, _Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._numbers = 0
         self._closed = False
 
@@ -117,7 +75,9 @@ class Session:
             return []
         channel = self._channels.get(message.topic)
         if isinstance(message, Push):
-            return self._unmatched(message) if channel is None else self._publish(channel, message, message.broadcast)
+            if channel is None or channel.token is None:
+                return self._answers.unmatched(message)
+            return self._talk.publish(channel, message, message.broadcast)
         match message.event:
             case "heartbeat" if message.topic == "phoenix":
                 return [Beat(message.ref)]
@@ -126,13 +86,13 @@ class Session:
             case "phx_leave":
                 return self._leave(channel, message)
             case _ if channel is None or channel.token is None:
-                return self._unmatched(message)
+                return self._answers.unmatched(message)
             case "access_token":
                 return self._refresh(channel, message, now)
             case "broadcast":
-                return self._broadcast(channel, message)
+                return self._talk.broadcast(channel, message)
             case "presence":
-                return self._presence(channel, message)
+                return self._talk.presence(channel, message)
             case _:
                 return []  # upstream logs it and does not answer
 
@@ -144,9 +104,9 @@ class Session:
         match channel.awaited[1], outcome:
             case _, Problem():
                 return self._refuse(channel, outcome)
-            case _Awaited.TOKEN, Token():
+            case Awaited.TOKEN, Token():
                 return self._identified(channel, outcome, now)
-            case _Awaited.BINDINGS, Authorized():
+            case Awaited.BINDINGS, Authorized():
                 return self._granted(channel, outcome, now)
             case _:
                 return []
@@ -169,25 +129,25 @@ class Session:
 
     # Joining and leaving.
 
-    def _join(self, previous: _Channel | None, message: Message, now: float) -> list[Effect]:
+    def _join(self, previous: Channel | None, message: Message, now: float) -> list[Effect]:
         if not message.topic.startswith(_PREFIX):
-            return self._unmatched(message)
+            return self._answers.unmatched(message)
         effects = self._replaced(previous)
         request = parse_join(message.payload, message.topic)
         problem = self._objection(message.topic, request)
         if problem is not None:
-            return [*effects, self._error(message, problem)]
+            return [*effects, self._answers.error(message, problem)]
         join = Message(message.join_ref, message.ref, message.topic, message.event, None)
         key = request.presence_key or f"{self._name}-{self._number()}"
-        channel = self._channels[message.topic] = _Channel(message.topic, join, request, key, "", self._token)
+        channel = self._channels[message.topic] = Channel(message.topic, join, request, key, "", self._token)
         return [*effects, *self._identify(channel, self._apikey if request.token is None else request.token, now)]
 
-    def _replaced(self, previous: _Channel | None) -> list[Effect]:
+    def _replaced(self, previous: Channel | None) -> list[Effect]:
         """Without phx_close, unlike Phoenix: it would close the Python client's new channel, for good."""
         if previous is None:
             return []
         del self._channels[previous.topic]
-        return [self._error(previous.join, _REPLACED)] if previous.token is None else [Leave(previous.topic)]
+        return [self._answers.error(previous.join, _REPLACED)] if previous.token is None else [Leave(previous.topic)]
 
     def _objection(self, topic: str, request: JoinRequest) -> Problem | None:
         if topic == _PREFIX:
@@ -200,41 +160,41 @@ class Session:
             return Problem("TooManyBindings", f"More than {self._limits.bindings} postgres_changes", "Use several channels.")
         return request.refusal or check_key(request.presence_key)
 
-    def _leave(self, channel: _Channel | None, message: Message) -> list[Effect]:
-        ok = Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "ok", {}))
+    def _leave(self, channel: Channel | None, message: Message) -> list[Effect]:
+        ok = self._answers.ok(message)
         if channel is None:
             return [ok]
-        cancelled = [self._error(channel.join, _LEFT)] if channel.token is None else []
+        cancelled = [self._answers.error(channel.join, _LEFT)] if channel.token is None else []
         return [*cancelled, ok, *self._end(channel)]
 
-    def _end(self, channel: _Channel, *, error: str | None = None) -> list[Effect]:
+    def _end(self, channel: Channel, *, error: str | None = None) -> list[Effect]:
         del self._channels[channel.topic]
-        close = Send(frames.closing(self._serializer, channel.topic, channel.join.join_ref, error=error))
+        close = self._answers.closing(channel, error=error)
         return [close, Leave(channel.topic)] if channel.token else [close]
 
     # From a token to what it may see: at a join, and again at each refresh.
 
-    def _refresh(self, channel: _Channel, message: Message, now: float) -> list[Effect]:
+    def _refresh(self, channel: Channel, message: Message, now: float) -> list[Effect]:
         text = message.payload.get("access_token") if isinstance(message.payload, dict) else None
         if not isinstance(text, str) or text.startswith("sb_") or text == channel.token_text:
             return []
         return self._identify(channel, text, now)
 
-    def _identify(self, channel: _Channel, text: str, now: float) -> list[Effect]:
+    def _identify(self, channel: Channel, text: str, now: float) -> list[Effect]:
         channel.token_text = text
         if text == self._apikey:
             return self._identified(channel, self._token, now)
         if not text:
             return self._refuse(channel, TokenMalformed().problem)
-        return [Verify(self._ask(channel, _Awaited.TOKEN), text)]
+        return [Verify(self._ask(channel, Awaited.TOKEN), text)]
 
-    def _identified(self, channel: _Channel, token: Token, now: float) -> list[Effect]:
+    def _identified(self, channel: Channel, token: Token, now: float) -> list[Effect]:
         channel.candidate = token
         if not channel.request.bindings or token.expires_at <= now:
             return self._granted(channel, None, now)
-        return [Authorize(self._ask(channel, _Awaited.BINDINGS), token, channel.request.bindings, channel.request.resume)]
+        return [Authorize(self._ask(channel, Awaited.BINDINGS), token, channel.request.bindings, channel.request.resume)]
 
-    def _granted(self, channel: _Channel, authorized: Authorized | None, now: float) -> list[Effect]:
+    def _granted(self, channel: Channel, authorized: Authorized | None, now: float) -> list[Effect]:
         """Only now the new token counts: until the changes follow it, those under the old one end with the old one."""
         token, joined = channel.candidate, channel.token is not None
         if token.expires_at <= now:
@@ -244,100 +204,41 @@ class Session:
         subscribe = [] if authorized is None else [Subscribe(channel.topic, token, authorized, verdicts)]
         return [*(subscribe if joined else self._opened(channel, authorized, subscribe)), *self._notices(channel, authorized)]
 
-    def _opened(self, channel: _Channel, authorized: Authorized | None, subscribe: list[Subscribe]) -> list[Effect]:
+    def _opened(self, channel: Channel, authorized: Authorized | None, subscribe: list[Subscribe]) -> list[Effect]:
         """Everything is in place before the reply, so that what happens after SUBSCRIBED is never missed."""
         channel.presence = channel.request.presence
         opened = Open(channel.topic, channel.request.receives_own, channel.presence)
         resume = {"resume": authorized.resume_token} if authorized is not None and authorized.resume_token else {}
-        reply = self._ok(channel.join, {"postgres_changes": [orjson.Fragment(entry) for entry in channel.request.echo], **resume})
+        reply = self._answers.ok(
+            channel.join, {"postgres_changes": [orjson.Fragment(entry) for entry in channel.request.echo], **resume}
+        )
         state = [SendPresenceState(channel.topic)] if channel.presence else []
         return [opened, *subscribe, reply, *state]
 
-    def _notices(self, channel: _Channel, authorized: Authorized | None) -> list[Effect]:
+    def _notices(self, channel: Channel, authorized: Authorized | None) -> list[Effect]:
         """System messages: that changes flow, and each entry for which they do not; what the join got wrong is told once."""
         accepted, refused = (authorized.subscriptions, authorized.problems) if authorized else ((), ())
         problems = (*channel.request.problems, *refused)
         channel.request = channel.request.answered()
-        ready = [self._subscribed(channel)] if accepted else []
+        ready = [self._answers.subscribed(channel)] if accepted else []
         if authorized is not None and authorized.gap:
-            ready.append(Send(frames.gap(self._serializer, channel.topic, "unknown_position")))
-        return [*ready, *(self._trouble(channel, "postgres_changes", problem) for problem in problems)]
+            ready.append(self._answers.gap(channel, "unknown_position"))
+        return [*ready, *(self._answers.trouble(channel, "postgres_changes", problem) for problem in problems)]
 
-    def _refuse(self, channel: _Channel, problem: Problem) -> list[Effect]:
+    def _refuse(self, channel: Channel, problem: Problem) -> list[Effect]:
         """Not joined: the reply says why. Joined: a system message does, and the channel ends.
 
         Clients never join again after phx_close, so what will pass by itself ends with phx_error.
         """
         if channel.token is None:
             del self._channels[channel.topic]
-            return [self._error(channel.join, problem)]
+            return [self._answers.error(channel.join, problem)]
         error = problem.reason if problem.code in _TRANSIENT else None
-        return [self._trouble(channel, "system", problem), *self._end(channel, error=error)]
+        return [self._answers.trouble(channel, "system", problem), *self._end(channel, error=error)]
 
-    # Messages between clients.
+    # Tickets.
 
-    def _broadcast(self, channel: _Channel, message: Message) -> list[Effect]:
-        """Relayed as it came. JavaScript clients throw on an event that is no string, and take `ids` for a change."""
-        payload = message.payload
-        if not isinstance(payload, dict) or "ids" in payload or not isinstance(payload.get("event", ""), str):
-            return [self._error(message, _BAD_BROADCAST)]
-        return self._publish(channel, message, Broadcast(payload.get("event", ""), message.raw, Encoding.WRAPPED))
-
-    def _publish(self, channel: _Channel, message: Message | Push, broadcast: Broadcast) -> list[Effect]:
-        if channel.token is None:
-            return self._unmatched(message)
-        publish = Publish(channel.topic, broadcast)
-        return [publish, self._ok(message)] if channel.request.ack else [publish]
-
-    def _presence(self, channel: _Channel, message: Message) -> list[Effect]:
-        payload = message.payload if isinstance(message.payload, dict) else {}
-        event = payload.get("event")
-        match event.lower() if isinstance(event, str) else event:
-            case None:
-                return [self._ok(message)]
-            case "track":
-                return self._track(channel, message, payload.get("payload", {}))
-            case "untrack":
-                return [Untrack(channel.topic), self._ok(message)]
-            case _:
-                return [self._error(message, Problem("UnknownPresenceEvent", "Not a presence event", "Send track or untrack."))]
-
-    def _track(self, channel: _Channel, message: Message, entry: object) -> list[Effect]:
-        """A track on a channel without presence turns it on, with the whole state: realtime-js shows no difference before it."""
-        if not isinstance(entry, dict):
-            return [Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "error", _NOT_A_MAP))]
-        text = clean(entry)
-        if len(text) > self._limits.presence_bytes:
-            return [self._error(message, PayloadTooLarge("Track message size exceeded").problem)]
-        state: list[Effect] = [] if channel.presence else [SendPresenceState(channel.topic)]
-        channel.presence = True
-        return [Track(channel.topic, channel.presence_key, text), self._ok(message), *state]
-
-    # Frames and tickets.
-
-    def _ok(self, message: Message | Push, response: Mapping[str, object] | None = None) -> Send:
-        return Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "ok", response or {}))
-
-    def _error(self, message: Message | Push, problem: Problem) -> Send:
-        response = {"reason": problem.reason, "code": problem.code, "hint": problem.hint}
-        return Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "error", response))
-
-    def _unmatched(self, message: Message | Push) -> list[Effect]:
-        return [Send(frames.reply(self._serializer, message.join_ref, message.ref, message.topic, "error", _UNMATCHED))]
-
-    def _subscribed(self, channel: _Channel) -> Send:
-        return self._system(channel, "postgres_changes", "ok", "Subscribed to PostgreSQL", {})
-
-    def _trouble(self, channel: _Channel, extension: str, problem: Problem) -> Send:
-        return self._system(channel, extension, "error", problem.text, {"code": problem.code, "hint": problem.hint})
-
-    def _system(
-        self, channel: _Channel, extension: str, status: Literal["ok", "error"], text: str, more: Mapping[str, object]
-    ) -> Send:
-        join_ref = channel.join.join_ref
-        return Send(frames.system(self._serializer, channel.topic, extension, status, text, join_ref=join_ref, more=more))
-
-    def _ask(self, channel: _Channel, awaited: _Awaited) -> Ticket:
+    def _ask(self, channel: Channel, awaited: Awaited) -> Ticket:
         """A new ticket for the channel; an older one is no longer awaited."""
         ticket = Ticket(self._number(), channel.topic)
         channel.awaited = ticket, awaited

@@ -10,7 +10,8 @@ from typing import Any, Final
 import structlog
 
 from realtime_inspector.channel import effects
-from realtime_inspector.channel.session import Limits, Session
+from realtime_inspector.channel.session import Session
+from realtime_inspector.channel.state import Limits
 from realtime_inspector.errors import MalformedFrame
 from realtime_inspector.hub.post import Post
 from realtime_inspector.hub.presences import Presences

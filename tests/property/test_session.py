@@ -27,7 +27,8 @@ from realtime_inspector.channel.effects import (
     Untrack,
     Verify,
 )
-from realtime_inspector.channel.session import Limits, Outcome, Session
+from realtime_inspector.channel.session import Outcome, Session
+from realtime_inspector.channel.state import Limits
 from realtime_inspector.model import Identity, Problem, Token
 from realtime_inspector.protocol import frames
 from realtime_inspector.protocol.broadcast import Broadcast, Encoding

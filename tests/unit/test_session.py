@@ -20,7 +20,8 @@ from realtime_inspector.channel.effects import (
     Untrack,
     Verify,
 )
-from realtime_inspector.channel.session import Limits, Session
+from realtime_inspector.channel.session import Session
+from realtime_inspector.channel.state import Limits
 from realtime_inspector.errors import DatabaseUnavailable, TokenExpired
 from realtime_inspector.model import BEFORE, Identity, Position, Problem, Token
 from realtime_inspector.protocol import frames

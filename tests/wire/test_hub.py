@@ -16,7 +16,7 @@ from uvicorn import Config, Server
 
 from realtime_inspector.broker.local import LocalBroker
 from realtime_inspector.channel.effects import Effect
-from realtime_inspector.channel.session import Limits
+from realtime_inspector.channel.state import Limits
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.hub import QUESTIONS, SESSION_ENDED, Hub
 from realtime_inspector.identity.tokens import NAMESPACE
