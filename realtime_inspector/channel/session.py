@@ -31,7 +31,7 @@ from realtime_inspector.channel.effects import (
     Ticket,
     Verify,
 )
-from realtime_inspector.channel.state import Awaited, Channel, Limits
+from realtime_inspector.channel.state import DEFAULTS, Awaited, Channel, Limits
 from realtime_inspector.channel.talk import Talk
 from realtime_inspector.errors import DatabaseUnavailable, KeysUnavailable, TokenExpired, TokenMalformed
 from realtime_inspector.model import Problem, Token
@@ -55,7 +55,7 @@ class Session:
     Effects are to be executed in order, before the next call. Each Verify and Authorize is to be answered with `resolve`.
     """
 
-    def __init__(self, serializer: Serializer, apikey: str, token: Token, *, name: str, limits: Limits = Limits()) -> None:
+    def __init__(self, serializer: Serializer, apikey: str, token: Token, *, name: str, limits: Limits = DEFAULTS) -> None:
         """`apikey`, `token`: the handshake's, as text and verified. `name`: unique among sockets; presence keys begin with it."""
         self._answers = Answers(serializer)
         self._talk = Talk(self._answers, limits)

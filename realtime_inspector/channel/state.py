@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from realtime_inspector.channel.effects import Ticket
 from realtime_inspector.model import Token
@@ -17,6 +18,9 @@ class Limits:
     bindings: int = 100
     topic_bytes: int = 255  # a binary frame has one byte for the topic's size
     presence_bytes: int = 65_536
+
+
+DEFAULTS: Final = Limits()
 
 
 class Awaited(Enum):
