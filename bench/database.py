@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 
+from bench.limits import VARIABLES
 from bench.load import Process
 from realtime_inspector.identity.tokens import canonical, sign
 from realtime_inspector.model import Identity
@@ -61,7 +62,7 @@ def service(database: Database) -> Iterator[Process]:
     settings = database.settings
     variables = {f"RTI_{name.upper()}": _text(getattr(settings, name)) for name in settings.__struct_fields__}
     command = [sys.executable, "-m", "realtime_inspector", "serve", "--port", "0", "--ready-json"]
-    child = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE)
+    child = subprocess.Popen(command, env=os.environ | variables | VARIABLES, stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None
         told = json.loads(child.stdout.readline())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from bench.limits import LIMITS
 from realtime_inspector.app import run
 from realtime_inspector.settings import Settings
 
@@ -17,7 +18,7 @@ async def main(port: int) -> None:
     """Until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run(Settings(port=port, jwt_secret=SECRET, log_level="error"), on_ready=lambda _url, _port: None, stop=stop)
+    await run(Settings(port=port, jwt_secret=SECRET, log_level="error", **LIMITS), on_ready=lambda _url, _port: None, stop=stop)
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

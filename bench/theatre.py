@@ -17,6 +17,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from bench.database import FOREVER, user
+from bench.limits import VARIABLES
 from bench.proxy import Proxy, proxied
 from bench.returning import Returning
 from realtime_inspector.identity.tokens import sign
@@ -66,7 +67,7 @@ class Service:
 
     def __init__(self, env: dict[str, str], database: int, port: int, log: Path, early: bool) -> None:
         urls = {name: _rerouted(value, database) for name, value in env.items() if name.endswith("_URL")}
-        self._variables = os.environ | env | urls | {"RTI_LOG_LEVEL": "warning"}
+        self._variables = os.environ | env | urls | VARIABLES | {"RTI_LOG_LEVEL": "warning"}
         module = "bench.early" if early else "realtime_inspector"
         self._command = [sys.executable, "-m", module, "serve", "--port", str(port), "--ready-json"]
         self.log = log

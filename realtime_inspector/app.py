@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from realtime_inspector.broker.local import LocalBroker
-from realtime_inspector.channel.state import Limits
+from realtime_inspector.channel.limits import Limits
 from realtime_inspector.errors import DatabaseUnavailable, SetupError
 from realtime_inspector.hub import Hub
 from realtime_inspector.model import LEGACY, Binding, Identity
@@ -99,7 +99,7 @@ def _build(
         verifier=keys,
         authorize=database.pipeline.authorize if database else _refuse_changes,
         moment=database.pipeline.moment if database else str,
-        limits=Limits(channels=settings.channels_per_socket),
+        limits=limits(settings),
         metrics=metrics,
     )
     site = Site(
@@ -107,6 +107,7 @@ def _build(
         wire=wire,
         verifier=keys,
         serve=hub.serve,
+        gate=hub.gate,
         publish=hub.publish,
         unready=database.unready if database else list,
         metrics=metrics,
@@ -114,6 +115,20 @@ def _build(
         notes=database.notes if database else list,
     )
     return hub, Server(application(site), settings, wire)
+
+
+def limits(settings: Settings) -> Limits:
+    """What clients may ask for by the settings."""
+    return Limits(
+        channels=settings.channels_per_socket,
+        messages_per_second=settings.messages_per_second,
+        presence_calls=settings.presence_calls,
+        presence_seconds=settings.presence_seconds,
+        presence_per_second=settings.presence_per_second,
+        joins_per_second=settings.joins_per_second,
+        connections=settings.connections,
+        connections_per_address=settings.connections_per_address,
+    )
 
 
 async def _refuse_changes(_identity: Identity, bindings: tuple[Binding, ...], _topic: str, _resume: str | None) -> Authorized:

@@ -6,6 +6,7 @@ RealtimeError
             KeyUnknown (a TokenSignatureInvalid)
     AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
     MalformedFrame, UnsupportedVersion, TableNotServed
+    TooManyConnections, TooManyJoins, TooManyMessages
     SourceError
         StreamEnded, SlotInUse, SlotLost
     DatabaseUnavailable
@@ -149,6 +150,30 @@ class UnsupportedVersion(RealtimeError):
     code = "UnsupportedVersion"
     status = 403
     hint = "Connect with vsn=1.0.0 or vsn=2.0.0."
+
+
+class TooManyConnections(RealtimeError):
+    """Too many connected users"""
+
+    code = "ConnectionRateLimitReached"
+    status = 429
+    hint = "Close connections that are not needed, or raise RTI_CONNECTIONS."
+
+
+class TooManyJoins(RealtimeError):
+    """Too many joins per second"""
+
+    code = "ClientJoinRateLimitReached"
+    status = 429
+    hint = "Wait a moment before joining again, or raise RTI_JOINS_PER_SECOND."
+
+
+class TooManyMessages(RealtimeError):
+    """Too many messages per second"""
+
+    code = "MessagePerSecondRateLimitReached"
+    status = 429
+    hint = "Send less often, put several messages into one, or raise RTI_MESSAGES_PER_SECOND."
 
 
 class TableNotServed(RealtimeError):

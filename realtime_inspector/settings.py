@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     privileged_roles: tuple[str, ...] = ("service_role",)
     admin_role: str = "inspector_admin"
     allowed_origins: tuple[str, ...] = ()
+    socket_origins: tuple[str, ...] = ()
     search_path: str = "public, extensions"
     users_query: str = "select id::text, email::text, raw_app_meta_data::text from auth.users"
     claims_read: tuple[str, ...] = ()
@@ -52,14 +53,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     record_bytes: Count = 1_048_576
     queue_bytes: Count = 4_194_304
     queue_seconds: Count = 10
+    connections: Count = 200
+    connections_per_address: Whole = 0
+    handshakes_per_address: Count = 100
     channels_per_socket: Count = 100
+    joins_per_second: Count = 100
+    messages_per_second: Count = 100
+    presence_calls: Count = 5
+    presence_seconds: Count = 30
+    presence_per_second: Count = 1_000
     resume_seconds: Whole = 120
     resume_bytes: Whole = 25_165_824
     impersonation_seconds: Count = 900
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-LISTS: Final = frozenset({"api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "claims_read"})
+LISTS: Final = frozenset({"api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "socket_origins", "claims_read"})
 OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_URL", "RTI_KEY"})
 """Variables with our prefix that are no settings of the service: they are for commands, programs, tests and examples."""
 

@@ -229,7 +229,15 @@ async def test_every_route_stands_there() -> None:
     settings = Settings(jwt_secret=SECRET)
     wire = connection.Wire(Outbox(asyncio.get_running_loop()), 1, 1.0, lambda: None)
     site = http.Site(
-        settings, wire, cast(Any, None), cast(Any, None), cast(Any, None), list, Metrics(), admin.routes(dependencies(settings))
+        settings,
+        wire,
+        cast(Any, None),
+        cast(Any, None),
+        cast(Any, None),
+        cast(Any, None),
+        list,
+        Metrics(),
+        admin.routes(dependencies(settings)),
     )
     served = {route.path.partition("{")[0].rstrip("/") or "/" for route in cast(Any, http.application(site)).routes}
     text = section("docs/operations.md", "## HTTP routes")

@@ -31,9 +31,17 @@ from realtime_inspector.channel.effects import (
     Ticket,
     Verify,
 )
-from realtime_inspector.channel.state import DEFAULTS, Awaited, Channel, Limits
+from realtime_inspector.channel.limits import CLIENT_PRESENCE, Gate, averaged, presence_calls
+from realtime_inspector.channel.state import Awaited, Channel
 from realtime_inspector.channel.talk import Talk
-from realtime_inspector.errors import DatabaseUnavailable, KeysUnavailable, TokenExpired, TokenMalformed
+from realtime_inspector.errors import (
+    DatabaseUnavailable,
+    KeysUnavailable,
+    TokenExpired,
+    TokenMalformed,
+    TooManyJoins,
+    TooManyMessages,
+)
 from realtime_inspector.model import Problem, Token
 from realtime_inspector.presence.state import check_key
 from realtime_inspector.protocol.codec import Message, Push
@@ -42,6 +50,8 @@ from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.visibility.subscription import Authorized
 
 _PREFIX: Final = "realtime:"
+_UNLIMITED: Final = frozenset(("heartbeat", "phx_join", "phx_leave"))
+"""What is always heard: joins have a measure of their own."""
 _TRANSIENT: Final = frozenset((DatabaseUnavailable.code, KeysUnavailable.code))
 _REPLACED: Final = Problem("JoinReplaced", "A newer join of this topic came before this one was answered", "Wait for its reply.")
 _LEFT: Final = Problem("JoinCancelled", "The channel was left before its join was answered", "Join again.")
@@ -55,14 +65,19 @@ class Session:
     Effects are to be executed in order, before the next call. Each Verify and Authorize is to be answered with `resolve`.
     """
 
-    def __init__(self, serializer: Serializer, apikey: str, token: Token, *, name: str, limits: Limits = DEFAULTS) -> None:
-        """`apikey`, `token`: the handshake's, as text and verified. `name`: unique among sockets; presence keys begin with it."""
+    def __init__(self, serializer: Serializer, apikey: str, token: Token, *, name: str, gate: Gate) -> None:
+        """`apikey`, `token`: the handshake's, as text and verified. `name`: unique among sockets; presence keys begin with it.
+
+        `gate`: the limits, and what this socket has in common with the others.
+        """
         self._answers = Answers(serializer)
-        self._talk = Talk(self._answers, limits)
+        self._talk = Talk(self._answers, gate)
         self._apikey = apikey
         self._token = token
         self._name = name
-        self._limits = limits
+        self._gate = gate
+        self._limits = gate.limits
+        self._messages = averaged(gate.limits.messages_per_second)
         self._channels: dict[str, Channel] = {}
         self._numbers = 0
         self._closed = False
@@ -74,6 +89,8 @@ class Session:
         if self._closed:
             return []
         channel = self._channels.get(message.topic)
+        if channel is not None and (excess := self._excess(channel, message, now)):
+            return self._refuse(channel, excess)
         if isinstance(message, Push):
             if channel is None or channel.token is None:
                 return self._answers.unmatched(message)
@@ -92,9 +109,21 @@ class Session:
             case "broadcast":
                 return self._talk.broadcast(channel, message)
             case "presence":
-                return self._talk.presence(channel, message)
+                return self._talk.presence(channel, message, now)
             case _:
                 return []  # upstream logs it and does not answer
+
+    def _excess(self, channel: Channel, message: Message | Push, now: float) -> Problem | None:
+        """Which measure of this socket a message to a joined channel exceeds."""
+        event = "broadcast" if isinstance(message, Push) else message.event
+        if channel.token is None or event in _UNLIMITED:
+            return None
+        if not self._messages.take(now):
+            return TooManyMessages().problem
+        if event == "presence":
+            channel.calls = channel.calls or presence_calls(self._limits)
+            return None if channel.calls.take(now) else CLIENT_PRESENCE
+        return None
 
     def resolve(self, ticket: Ticket, outcome: Outcome, now: float) -> list[Effect]:
         """The answer to a Verify or an Authorize; one that is no longer awaited changes nothing."""
@@ -134,7 +163,7 @@ class Session:
             return self._answers.unmatched(message)
         effects = self._replaced(previous)
         request = parse_join(message.payload, message.topic)
-        problem = self._objection(message.topic, request)
+        problem = self._objection(message.topic, request, now)
         if problem is not None:
             return [*effects, self._answers.error(message, problem)]
         join = Message(message.join_ref, message.ref, message.topic, message.event, None)
@@ -149,7 +178,9 @@ class Session:
         del self._channels[previous.topic]
         return [self._answers.error(previous.join, _REPLACED)] if previous.token is None else [Leave(previous.topic)]
 
-    def _objection(self, topic: str, request: JoinRequest) -> Problem | None:
+    def _objection(self, topic: str, request: JoinRequest, now: float) -> Problem | None:
+        if not self._gate.joins.take(now):
+            return TooManyJoins().problem
         if topic == _PREFIX:
             return Problem("TopicNameRequired", "You must provide a topic name", "Name the channel.")
         if len(topic.encode()) > self._limits.topic_bytes:

@@ -4,7 +4,8 @@ from typing import Final
 
 from realtime_inspector.channel.answers import Answers
 from realtime_inspector.channel.effects import Effect, Publish, SendPresenceState, Track, Untrack
-from realtime_inspector.channel.state import Channel, Limits
+from realtime_inspector.channel.limits import PRESENCE, Gate
+from realtime_inspector.channel.state import Channel
 from realtime_inspector.errors import PayloadTooLarge
 from realtime_inspector.model import Problem
 from realtime_inspector.presence.state import clean
@@ -22,9 +23,9 @@ _BAD_BROADCAST: Final = Problem(
 class Talk:
     """Reads the messages of one socket's client to the others."""
 
-    def __init__(self, answers: Answers, limits: Limits) -> None:
+    def __init__(self, answers: Answers, gate: Gate) -> None:
         self._answers = answers
-        self._limits = limits
+        self._gate = gate
 
     def broadcast(self, channel: Channel, message: Message) -> list[Effect]:
         """Relayed as it came. JavaScript clients throw on an event that is no string, and take `ids` for a change."""
@@ -38,10 +39,12 @@ class Talk:
         publish = Publish(channel.topic, broadcast)
         return [publish, self._answers.ok(message)] if channel.request.ack else [publish]
 
-    def presence(self, channel: Channel, message: Message) -> list[Effect]:
+    def presence(self, channel: Channel, message: Message, now: float) -> list[Effect]:
         """The channel's own entry."""
         payload = message.payload if isinstance(message.payload, dict) else {}
         event = payload.get("event")
+        if not self._gate.presence.take(now):
+            return [self._answers.error(message, PRESENCE)]  # all of them together did it, so nobody loses a channel
         match event.lower() if isinstance(event, str) else event:
             case None:
                 return [self._answers.ok(message)]
@@ -58,7 +61,7 @@ class Talk:
         if not isinstance(entry, dict):
             return [self._answers.bare(message, _NOT_A_MAP)]
         text = clean(entry)
-        if len(text) > self._limits.presence_bytes:
+        if len(text) > self._gate.limits.presence_bytes:
             return [self._answers.error(message, PayloadTooLarge("Track message size exceeded").problem)]
         state: list[Effect] = [] if channel.presence else [SendPresenceState(channel.topic)]
         channel.presence = True

@@ -10,8 +10,8 @@ from typing import Any, Final
 import structlog
 
 from realtime_inspector.channel import effects
+from realtime_inspector.channel.limits import Gate, Limits
 from realtime_inspector.channel.session import Session
-from realtime_inspector.channel.state import Limits
 from realtime_inspector.errors import MalformedFrame
 from realtime_inspector.hub.post import Post
 from realtime_inspector.hub.presences import Presences
@@ -56,7 +56,8 @@ class Hub:
         self._verifier = verifier
         self._authorize = authorize
         self._moment = moment
-        self._limits = limits
+        self.gate = Gate(limits)
+        """Whoever lets a socket in enters it here; it leaves when it is forgotten."""
         self._process = secrets.token_hex(4)
         self._numbers = 0
         self._sockets: dict[str, Socket] = {}
@@ -103,7 +104,7 @@ class Hub:
         """Takes a socket in, and serves it until it is gone. `apikey`, `token`: the handshake's, as text and verified."""
         self._numbers += 1
         name = f"{self._process}-{self._numbers}"
-        session = Session(serializer, apikey, token, name=name, limits=self._limits)
+        session = Session(serializer, apikey, token, name=name, gate=self.gate)
         socket = self._sockets[name] = Socket(name, link, serializer, session, token, peer, time.time())
         self._note_impersonation(socket, token)
         await link.run(lambda data: self._receive(socket, data), lambda: self._forget(socket))
@@ -138,6 +139,7 @@ class Hub:
 
     def _forget(self, socket: Socket) -> None:
         del self._sockets[socket.name]
+        self.gate.leave(socket.peer)
         socket.session.closed()  # answers that are still on their way change nothing any more
         for topic in list(socket.topics):
             self._part(socket, topic)

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from realtime_inspector.errors import PayloadTooLarge, RealtimeError, TokenMissing
+from realtime_inspector.channel.limits import WINDOW, Bucket, Gate
+from realtime_inspector.errors import PayloadTooLarge, RealtimeError, TokenMissing, TooManyMessages
 from realtime_inspector.ports import TokenVerifier
 from realtime_inspector.protocol.broadcast import Broadcast, Encoding
 
@@ -42,6 +43,10 @@ Publish = Callable[[str, Broadcast], bool]
 """Takes a topic and a message for all its members; False when there are too many already."""
 
 
+Act = Callable[[Request, Bucket], Awaitable[Response]]
+"""Answers a verified caller, of whose share its messages are taken."""
+
+
 class _Item(msgspec.Struct):
     topic: Any = None
     event: Any = None
@@ -60,17 +65,18 @@ class _Refused(Exception):
         self.response = _answer(status, body)
 
 
-def routes(verifier: TokenVerifier, publish: Publish, largest: int) -> list[Route]:
+def routes(verifier: TokenVerifier, publish: Publish, gate: Gate, largest: int) -> list[Route]:
     """Both forms under both prefixes. `largest`: bytes that a payload may have; a batch may have ten times as many."""
 
-    async def batch(request: Request) -> Response:
+    async def batch(request: Request, share: Bucket) -> Response:
         items = _parse(await _body(request, 10 * largest), largest)
+        _spend(share, len(items))
         for item in items:
             if not item.private and not publish(f"realtime:{item.topic}", _wrapped(item)):
                 raise _too_many()
         return Response(status_code=202)
 
-    async def single(request: Request) -> Response:
+    async def single(request: Request, share: Bucket) -> Response:
         named = _single(request.scope["raw_path"])
         if named is None:
             raise _Refused(404, message="Not Found", hint="POST /api/broadcast/TOPIC/events/EVENT, both percent-encoded.")
@@ -86,13 +92,14 @@ def routes(verifier: TokenVerifier, publish: Publish, largest: int) -> list[Rout
             problems["payload"] = ["is no JSON"]
         if any(problems.values()):
             raise _Refused(422, errors={name: told for name, told in problems.items() if told})
+        _spend(share, 1)
         if not publish(f"realtime:{topic}", Broadcast(event, payload, encoding)):
             raise _too_many()
         return Response(status_code=202)
 
-    def route(path: str, act: Callable[[Request], Awaitable[Response]]) -> Route:
+    def route(path: str, act: Act) -> Route:
         async def endpoint(request: Request) -> Response:
-            response = Response(status_code=204) if request.method == "OPTIONS" else await _admitted(request, verifier, act)
+            response = Response(status_code=204) if request.method == "OPTIONS" else await _admitted(request, verifier, gate, act)
             response.headers.update(_SHARED)
             return response
 
@@ -101,22 +108,44 @@ def routes(verifier: TokenVerifier, publish: Publish, largest: int) -> list[Rout
     return [route(path + rest, act) for path in PATHS for rest, act in (("", batch), ("/{rest:path}", single))]
 
 
-async def _admitted(request: Request, verifier: TokenVerifier, act: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _admitted(request: Request, verifier: TokenVerifier, gate: Gate, act: Act) -> Response:
+    """What the act answers to a verified caller, whose measure the headers tell as upstream's do."""
+    share = None
     try:
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         token = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("apikey", "")
         if not token:
             raise TokenMissing
-        await verifier.verify(token, time.time())
-        return await act(request)
+        caller = await verifier.verify(token, time.time())
+        share = gate.share(f"{caller.identity.role} {caller.identity.claims}", time.time())
+        response = await act(request, share)
     except _Refused as refused:
-        return refused.response
+        response = refused.response
     except RealtimeError as error:
         message = "Unauthorized" if error.status == 401 else error.text
-        return _answer(error.status, {"message": message, "error": error.text, "code": error.code, "hint": error.remedy})
+        response = _answer(error.status, {"message": message, "error": error.text, "code": error.code, "hint": error.remedy})
     except Exception:
         _log.exception("request_failed", method=request.method, path=request.scope["path"])
-        return _answer(500, {"message": "Internal error", "hint": "The log of the service says more."})
+        response = _answer(500, {"message": "Internal error", "hint": "The log of the service says more."})
+    if share is not None:
+        response.headers.update(_measure(share))
+    return response
+
+
+def _spend(share: Bucket, messages: int) -> None:
+    if not share.take(time.time(), messages):
+        error = TooManyMessages()
+        raise _Refused(429, message="You have exceeded your rate limit", error=error.text, code=error.code, hint=error.remedy)
+
+
+def _measure(share: Bucket) -> dict[str, str]:
+    """Per second: the average of late and what is allowed; and how many may come at once now."""
+    rolling = (share.size - share.level) / WINDOW
+    return {
+        "x-rate-rolling": f"{rolling:.2f}",
+        "x-rate-limit": f"{share.rate:g}",
+        "x-rate-limit-remaining": f"{int(share.level)}",
+    }
 
 
 async def _body(request: Request, largest: int) -> bytes:

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from realtime_inspector.channel.limits import Gate
 from realtime_inspector.errors import Forbidden, RealtimeError, TokenMissing
 from realtime_inspector.model import Token
 from realtime_inspector.ports import TokenVerifier
@@ -34,6 +35,8 @@ from realtime_inspector.server.websocket import EXTENSION
 from realtime_inspector.settings import Settings
 
 SOCKET_PATHS: Final = ("/socket/websocket", "/realtime/v1/websocket")
+RETRY_AFTER: Final = "5"
+"""Seconds; official clients do not read it and come back after 1, 2, 5 and then 10."""
 _GUARDED: Final = ("/api/", "/inspector")
 _UNREMARKABLE: Final = ("/healthz", "/readyz", "/metrics", "/inspector")
 _DENIAL: Final = "websocket.http.response"
@@ -50,6 +53,7 @@ class Site:
     wire: Wire
     verifier: TokenVerifier
     serve: Serve
+    gate: Gate
     publish: broadcasts.Publish
     unready: Callable[[], Sequence[str]]
     metrics: Metrics
@@ -74,7 +78,7 @@ def application(site: Site) -> ASGIApp:
     routes: list[BaseRoute] = [
         *(WebSocketRoute(path, handshake.answer) for path in SOCKET_PATHS),
         *(Route(f"/{endpoint.__name__}", endpoint) for endpoint in (healthz, readyz, metrics)),
-        *broadcasts.routes(site.verifier, site.publish, site.settings.frame_bytes),
+        *broadcasts.routes(site.verifier, site.publish, site.gate, site.settings.frame_bytes),
         *site.admin,
         *page.routes(page.find_page()),
     ]
@@ -87,27 +91,44 @@ class Handshake:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._origins = frozenset(site.settings.socket_origins)
 
     async def answer(self, websocket: WebSocket) -> None:
         """The query has `apikey` (the header x-api-key wins) and `vsn`; what else clients write into it is ignored."""
+        peer = websocket.client.host if websocket.client else ""
         try:
+            self._check_origin(websocket)
             serializer = choose(websocket.query_params.get("vsn"))
             apikey = websocket.headers.get("x-api-key") or websocket.query_params.get("apikey")
             if not apikey:
                 raise TokenMissing
             token = await self._site.verifier.verify(apikey, time.time())
+            self._site.gate.enter(peer, time.time(), reserved=token.session_id is not None)
         except RealtimeError as error:
             await self._refuse(websocket, error)
             return
-        await websocket.accept()
+        try:
+            await websocket.accept()
+        except BaseException:
+            self._site.gate.leave(peer)
+            raise
         link = websocket.scope["extensions"].get(EXTENSION) or Relay(websocket, self._site.wire)
-        peer = websocket.client.host if websocket.client else ""
         await self._site.serve(cast(Link, link), serializer, apikey, token, peer)
+
+    def _check_origin(self, websocket: WebSocket) -> None:
+        """Only browsers name an origin, and they cannot lie about it; the page of the service itself is always welcome."""
+        origin = websocket.headers.get("origin")
+        if origin is None or not self._origins or origin in self._origins:
+            return
+        if not _same(origin, websocket.headers.get("host", "")):
+            raise Forbidden("This origin is not allowed", hint="Add it to RTI_SOCKET_ORIGINS.")
 
     async def _refuse(self, websocket: WebSocket, error: RealtimeError) -> None:
         _log.info("socket_refused", status=error.status, reason=error.text)
         if _DENIAL in websocket.scope.get("extensions", {}):
-            await websocket.send_denial_response(JSONResponse({"error": error.text}, error.status))
+            body = {"error": error.text, "code": error.code, "hint": error.remedy}
+            headers = {"retry-after": RETRY_AFTER} if error.status in (429, 503) else {}
+            await websocket.send_denial_response(JSONResponse(body, error.status, headers))
         else:
             await websocket.close()  # which ASGI servers answer with 403
 
@@ -127,7 +148,7 @@ class Guard:
             hint = "Open the page by its address or as localhost, or add its origin to RTI_ALLOWED_ORIGINS."
             return Forbidden("This host name is not known to the service", hint=hint)
         origin = connection.headers.get("origin")
-        if origin is not None and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin not in self._origins and not _same(origin, host):
             return Forbidden("This origin is not allowed", hint="Add it to RTI_ALLOWED_ORIGINS.")
         return None
 
@@ -137,6 +158,14 @@ class Guard:
         except ValueError:
             return False
         return name in self._names or _is_address(name)
+
+
+def _same(origin: str, host: str) -> bool:
+    """Whether a page of this origin was loaded from the host that it now talks to."""
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def _is_address(name: str) -> bool:

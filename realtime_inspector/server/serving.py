@@ -4,7 +4,8 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import h11
 import uvicorn
@@ -18,6 +19,8 @@ from realtime_inspector.settings import Settings
 
 REQUEST_SECONDS: Final = 10.0
 """How long a request may take to arrive whole."""
+PATIENCE_SECONDS: Final = 1.0
+"""How long a request may take at least, however many of its address are not there yet."""
 STOP_SECONDS: Final = 1
 """How long sockets and requests may take to end when the service stops."""
 BACKLOG: Final = 2_048
@@ -33,7 +36,7 @@ class Server:
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
-                http=_Deadline,
+                http=cast(type[asyncio.Protocol], partial(_Deadline, lobby=Lobby(settings.handshakes_per_address))),
                 ws=protocol_class(wire),
                 ws_max_size=settings.frame_bytes,
                 ws_per_message_deflate=False,  # a bomb of 15 kB inflates to 15 MB, and an idle compressor costs 40 kB
@@ -64,14 +67,44 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
+class Lobby:
+    """Connections of which no whole request has come yet, by address: the oldest makes room when there are too many.
+
+    Honest ones are through within a moment, also when thousands come at once; only who keeps the others waiting stays here.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: dict[str, dict[_Deadline, float]] = {}
+
+    def enter(self, waiting: "_Deadline", address: str, now: float) -> None:
+        """`now`: the loop's time."""
+        here = self._waiting.setdefault(address, {})
+        if len(here) >= self._most:
+            oldest, since = next(iter(here.items()))
+            if now - since >= PATIENCE_SECONDS:
+                oldest.expire()
+        here[waiting] = now
+
+    def leave(self, waiting: "_Deadline", address: str) -> None:
+        """Its request is there, or it is gone."""
+        here = self._waiting.get(address, {})
+        here.pop(waiting, None)
+        if not here:
+            self._waiting.pop(address, None)
+
+
 class _Deadline(H11Protocol):
     """A request that is not there in time is not waited for: uvicorn itself would, for ever."""
 
-    _deadline: asyncio.TimerHandle | None = None
+    def __init__(self, *uvicorns: Any, lobby: Lobby, **more: Any) -> None:
+        super().__init__(*uvicorns, **more)
+        self._lobby = lobby
+        self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._expire)
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._relax()
@@ -79,18 +112,29 @@ class _Deadline(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deadline is None:  # the next request on the same connection
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self._expire)
+            self._wait()
         super().data_received(data)
         if self.transport.get_protocol() is not self or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._relax()
+
+    def expire(self) -> None:
+        """It took too long, or keeps others waiting."""
+        self._relax()
+        self.transport.close()
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self.expire)
+        self._lobby.enter(self, self._address, self.loop.time())
 
     def _relax(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+            self._lobby.leave(self, self._address)
 
-    def _expire(self) -> None:
-        self.transport.close()
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
 
 
 def _bind(host: str, port: int) -> socket.socket:

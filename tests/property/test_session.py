@@ -27,8 +27,8 @@ from realtime_inspector.channel.effects import (
     Untrack,
     Verify,
 )
+from realtime_inspector.channel.limits import Gate, Limits
 from realtime_inspector.channel.session import Outcome, Session
-from realtime_inspector.channel.state import Limits
 from realtime_inspector.model import Identity, Problem, Token
 from realtime_inspector.protocol import frames
 from realtime_inspector.protocol.broadcast import Broadcast, Encoding
@@ -84,7 +84,7 @@ class Sockets(RuleBasedStateMachine):
     def connect(self, serializer: Serializer, lifetime: int, closes: bool) -> None:
         self.serializer = serializer
         self.now = 0.0
-        self.session = Session(serializer, "APIKEY", token(lifetime), name="socket", limits=LIMITS)
+        self.session = Session(serializer, "APIKEY", token(lifetime), name="socket", gate=Gate(LIMITS))
         self.closes = closes
         self.refs = 0
         self.asked: list[Verify | Authorize] = []

@@ -20,8 +20,8 @@ from realtime_inspector.channel.effects import (
     Untrack,
     Verify,
 )
+from realtime_inspector.channel.limits import Gate, Limits
 from realtime_inspector.channel.session import Session
-from realtime_inspector.channel.state import Limits
 from realtime_inspector.errors import DatabaseUnavailable, TokenExpired
 from realtime_inspector.model import BEFORE, Identity, Position, Problem, Token
 from realtime_inspector.protocol import frames
@@ -41,7 +41,7 @@ class Conversation:
     """A session of version 2.0.0 and the little that a client remembers."""
 
     def __init__(self, limits: Limits | None = None, token: Token = ANON) -> None:
-        self.session = Session(Serializer.V2, "APIKEY", token, name="socket", limits=limits or Limits())
+        self.session = Session(Serializer.V2, "APIKEY", token, name="socket", gate=Gate(limits or Limits()))
         self.now = 0.0
 
     def say(
@@ -589,7 +589,7 @@ def test_pending_refreshes_do_not_keep_an_expired_channel_alive() -> None:
 
 
 def test_version_1_gets_objects() -> None:
-    session = Session(Serializer.V1, "APIKEY", ANON, name="socket")
+    session = Session(Serializer.V1, "APIKEY", ANON, name="socket", gate=Gate(Limits()))
     frame = '{"topic":"realtime:room","event":"phx_join","payload":{"config":{}},"ref":"1","join_ref":null}'
     effects = session.receive(parse_text(Serializer.V1, frame), 0)
     assert told(effects) == [

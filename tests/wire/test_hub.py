@@ -16,7 +16,7 @@ from uvicorn import Config, Server
 
 from realtime_inspector.broker.local import LocalBroker
 from realtime_inspector.channel.effects import Effect
-from realtime_inspector.channel.state import Limits
+from realtime_inspector.channel.limits import Limits
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.hub import QUESTIONS, SESSION_ENDED, Hub
 from realtime_inspector.identity.tokens import NAMESPACE
@@ -90,7 +90,7 @@ async def parts(world: World | None = None, *, relayed: bool = False, **given: A
         metrics=metrics,
     )
     wire = Wire(outbox, settings.queue_bytes, settings.queue_seconds, count)
-    site = Site(settings, wire, keys, hub.serve, hub.publish, list, metrics)
+    site = Site(settings, wire, keys, hub.serve, hub.gate, hub.publish, list, metrics)
     hub.start()
     stop = asyncio.Event()
     try:
@@ -360,7 +360,7 @@ async def test_a_refusal_needs_no_extension() -> None:
             "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
         }
         answer = await http.get(f"{running.service.url}/socket/websocket", headers=headers)
-        assert (answer.status_code, answer.json()) == (401, {"error": "API key is missing"})
+        assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (401, "API key is missing", "MalformedJWT")
 
 
 @pytest.mark.parametrize("vsn", VERSIONS)
