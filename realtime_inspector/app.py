@@ -14,13 +14,16 @@ from realtime_inspector.errors import DatabaseUnavailable, SetupError
 from realtime_inspector.hub import Hub
 from realtime_inspector.model import LEGACY, Binding, Identity
 from realtime_inspector.pipeline import Pipeline
+from realtime_inspector.pipeline.inquiry import Inquirer
+from realtime_inspector.pipeline.receivers import Receivers
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.audit import Audit, Pool
 from realtime_inspector.postgres.connect import open_pool
+from realtime_inspector.postgres.looked import Looked
 from realtime_inspector.postgres.published import published_tables
 from realtime_inspector.postgres.users import Users
 from realtime_inspector.replication.retention import Retention
-from realtime_inspector.server import admin, logs
+from realtime_inspector.server import admin, inspecting, logs
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.http import Site, application
 from realtime_inspector.server.keys import Keys
@@ -111,9 +114,11 @@ def _build(
         publish=hub.publish,
         unready=database.unready if database else list,
         metrics=metrics,
-        admin=admin.routes(database.dependencies(hub.close_session)) if database else (),
+        admin=database.routes(hub.close_session) if database else (),
         notes=database.notes if database else list,
     )
+    if database is not None:
+        database.receivers.names = hub.names
     return hub, Server(application(site), settings, wire)
 
 
@@ -145,6 +150,8 @@ class _Database:
     keys: Keys
     pool: Pool
     pipeline: Pipeline
+    receivers: Receivers
+    inquirer: Inquirer
     prepared: asyncio.Event
 
     async def prepare(self) -> None:
@@ -174,6 +181,11 @@ class _Database:
         promise = [AT_MOST_ONCE] if self.settings.source == "notify" else []
         return [*promise, note] if (note := self.pipeline.guard.note) else promise
 
+    def routes(self, close_session: Callable[[str], None]) -> list[Any]:
+        """What admins can ask for."""
+        looking = inspecting.Inspecting(self.settings, self.keys, Looked(self.pool), self.inquirer)
+        return [*admin.routes(self.dependencies(close_session)), *inspecting.routes(looking)]
+
     def dependencies(self, close_session: Callable[[str], None]) -> admin.Dependencies:
         """What the admin interface asks of the rest."""
         return admin.Dependencies(
@@ -198,10 +210,12 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     keys.knows_revoked = False
     pipeline = await Pipeline.open(settings, index)
     _show(pipeline, index, metrics)
+    receivers = Receivers.open(settings, index)
+    inquirer = Inquirer(settings, pipeline.event, receivers)
     try:
-        yield _Database(settings, keys, pool, pipeline, asyncio.Event())
+        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, asyncio.Event())
     finally:
-        closing: list[Any] = [pipeline.close(), pool.close()]
+        closing: list[Any] = [inquirer.close(), pipeline.close(), pool.close()]
         await asyncio.wait([asyncio.ensure_future(each) for each in closing], timeout=CLOSE_SECONDS)
         pool.terminate()
 

@@ -23,12 +23,14 @@ from realtime_inspector.cli import COMMANDS, main
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.model import Reason
 from realtime_inspector.protocol.join import parse_join
-from realtime_inspector.server import admin, connection, http
+from realtime_inspector.server import admin, connection, http, inspecting
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.metrics import PREFIX as METRICS
 from realtime_inspector.server.metrics import Metrics
 from realtime_inspector.server.outbox import Outbox
 from realtime_inspector.settings import OTHER_VARIABLES, PREFIX, Settings
+from realtime_inspector.visibility.caveats import TEXTS
+from realtime_inspector.visibility.explanation import STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(realtime_inspector.__file__).parent
@@ -237,7 +239,7 @@ async def test_every_route_stands_there() -> None:
         cast(Any, None),
         list,
         Metrics(),
-        admin.routes(dependencies(settings)),
+        [*admin.routes(dependencies(settings)), *inspecting_routes()],
     )
     served = {route.path.partition("{")[0].rstrip("/") or "/" for route in cast(Any, http.application(site)).routes}
     text = section("docs/operations.md", "## HTTP routes")
@@ -249,6 +251,21 @@ def test_every_request_of_admins_stands_there() -> None:
     routes = cast(list[Route], admin.routes(dependencies(Settings(jwt_secret=SECRET))))
     served = {f"{method} {route.path}" for route in routes for method in (route.methods or set()) - {"HEAD", "OPTIONS"}}
     assert {word for word in named(section("docs/impersonation.md", "## REST")) if " /" in word} == served
+
+
+def inspecting_routes() -> list[Route]:
+    settings = Settings(jwt_secret=SECRET)
+    return inspecting.routes(inspecting.Inspecting(settings, Keys(settings), cast(Any, None), cast(Any, None)))
+
+
+def test_every_request_about_why_stands_there() -> None:
+    served = {f"{m} {route.path}" for route in inspecting_routes() for m in (route.methods or set()) - {"HEAD", "OPTIONS"}}
+    assert {word for word in named(section("docs/why.md", "## REST")) if " /" in word} == served
+
+
+def test_every_caveat_and_step_stands_there() -> None:
+    assert named(section("docs/why.md", "## Caveats")) == list(TEXTS)
+    assert named(section("docs/why.md", "## The ladder")) == list(STEPS)
 
 
 # Words.

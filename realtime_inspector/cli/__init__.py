@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "doctor": "Check database and settings; every fault comes with its remedy.",
     "token": "Mint a token with the configured key.",
     "tail": "Watch changes, broadcasts and presence in the terminal, as anybody.",
+    "why": "Say why somebody sees a row, or does not, down to each policy.",
 }
 
 

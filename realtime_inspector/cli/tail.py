@@ -40,11 +40,16 @@ def _identity(_context: click.Context, _parameter: click.Parameter, value: str) 
             raise click.BadParameter("write anon, service, or user:ID")
 
 
+identity_option: Final = click.option(
+    "--as", "identity", callback=_identity, default="anon", show_default=True, metavar="user:ID|anon|service"
+)
+
+
 @click.command("tail")
 @click.argument("channel", default="tail")
 @click.option("--table", metavar="[SCHEMA.]TABLE", default="public.*", help="Changes of this table only.")
 @click.option("--type", "types", callback=_types, default=",".join(TYPES), show_default=True, metavar="A,B", help="What to show.")
-@click.option("--as", "identity", callback=_identity, default="anon", show_default=True, metavar="user:ID|anon|service")
+@identity_option
 @options.claims
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and nothing else on standard output.")
 @click.option("--url", metavar="URL", help="Where the service is; otherwise as its settings say.")

@@ -122,6 +122,10 @@ class Hub:
                 "queued_bytes": socket.link.queued_bytes,
             }
 
+    def names(self) -> dict[Outlet, str]:
+        """What each live socket is called."""
+        return {socket.link: socket.name for socket in self._sockets.values()}
+
     def publish(self, topic: str, sent: Broadcast, origin: str = "") -> bool:
         """Hands a broadcast to every member of a topic. `origin`: the socket that sent it. False: dropped, there are too many."""
         return self._post.publish(topic, sent, origin)

@@ -4,7 +4,7 @@ Rows are selected again under whoever returns, so only their keys are kept, and 
 the log, because policies are asked about those.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -97,6 +97,19 @@ class Ring:
     def size_bytes(self) -> int:
         """The memory that it takes, about."""
         return self._bytes
+
+    def find(self, position: Position) -> tuple[Transaction, Change] | None:
+        """The change there, as far as it is kept, and the piece of its transaction; None if it fell out or never was."""
+        numbers = range(self._first, self._next)
+        start = bisect_left(numbers, position, key=lambda number: self._pieces[number].last)
+        for number in numbers[start : start + 1]:
+            transaction = self._pieces[number].transaction
+            if transaction.commit_lsn == position.commit_lsn:
+                place = bisect_left(transaction.changes, position, key=lambda change: change.position)
+                for change in transaction.changes[place : place + 1]:
+                    if change.position == position:
+                        return transaction, change
+        return None
 
     def following(self, position: Position, changes: int) -> tuple[list[Transaction], Position]:
         """The next pieces with anything after the position, until there are so many changes, and the position up to which

@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError, SlotInUse, SlotLost, SourceError
-from realtime_inspector.model import AFTER, Binding, Identity, Position, Reason, Relation, Transaction
+from realtime_inspector.model import AFTER, Binding, Change, Identity, Position, Reason, Relation, Transaction
 from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
 from realtime_inspector.pipeline.guard import Guard
@@ -160,6 +160,16 @@ class Pipeline:
         """The position up to which everything was handed over, for clients that received nothing lately."""
         assert self._delivery.tokens is not None  # whoever may come back was told so with them
         return self._delivery.tokens.moment(self._ring.last, secrets.token_bytes(6))
+
+    async def event(self, event_id: str) -> tuple[Transaction, Change] | None:
+        """A change of the recent past and its transaction, under the root's name; None if it is not known (any more)."""
+        position = self._delivery.tokens.position(event_id) if self._delivery.tokens else None
+        found = self._ring.find(position) if position is not None else None
+        if found is None:
+            return None
+        place = found[0].changes.index(found[1])
+        (transaction,) = await self._gatherer.under_roots([found[0]])
+        return transaction, transaction.changes[place]
 
     @property
     def gaps(self) -> Counter[str]:

@@ -110,6 +110,12 @@ class Catalog:
             self._shapes.update({id(relation): (relation, found.get(relation.oid)) for relation in missing})
         return [self._shapes[id(relation)][1] for relation in relations]
 
+    async def named(self, schema: str, name: str, publication: str) -> tuple[int | None, bool]:
+        """The oid of the table that is called so, None if there is none, and whether the publication has it."""
+        async with self._asking() as connection:
+            row = await connection.fetchrow(sql.load("named_table"), schema, name, publication)
+        return (None, False) if row is None else (row["oid"], row["published"])
+
     async def types_hold(self, oids: Iterable[int]) -> bool:
         """Whether composite types within these still have the fields that `types` knows."""
         composites = self.types.composites(oids)

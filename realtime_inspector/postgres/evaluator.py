@@ -99,7 +99,7 @@ class _Lane:
         self._deadline = statement_timeout_ms / 1000 + 1.0
         limits = {"statement_timeout": str(statement_timeout_ms), "lock_timeout": str(LOCK_TIMEOUT_MS)}
         self._settings = {**PINNED, **PLANNER, **limits}
-        self._path = Statement(f"set local search_path = {_path(search_path)}")
+        self._path = Statement(f"set local search_path = {path_of(search_path)}")
         self._sleepers = sleepers
         self._trips: RoundTrips | None = None
         self._defined: set[str] = set()
@@ -279,7 +279,7 @@ def _ctids(array: bytes | None) -> list[str]:
     return array[2:-2].decode().split('","') if array else []
 
 
-def _path(search_path: str) -> str:
+def path_of(search_path: str) -> str:
     """The application's search_path with pg_temp last, so that nothing temporary can stand in for a table or function."""
     names = [part.strip().strip('"') for part in search_path.split(",") if part.strip()]
     return ", ".join(quote_literal(name) for name in [*names, "pg_temp"])

@@ -49,6 +49,10 @@ class PositionTokens:
         named = self._epoch + commit_lsn.to_bytes(8)
         return urlsafe_b64encode(blake2b(named, key=self._grouping, digest_size=NAME).digest()).decode()
 
+    def position(self, event_id: str) -> Position | None:
+        """The change that has this name; None if it is none of this epoch's."""
+        return self._open(event_id, b"")
+
     def resume_token(self, position: Position, topic: str, identity: Identity) -> str:
         """What returns a channel to the position. Of an identity, role and `sub` count: other claims change with each token."""
         return self._seal(position, _binding(topic, identity))

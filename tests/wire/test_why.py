@@ -1,0 +1,142 @@
+"""Why and who over HTTP and in the terminal, against a whole service: events that real sockets did and did not receive."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from tests.wire.demo import Demo, Person
+
+PATIENCE = 30.0
+
+
+class Listening:
+    """A socket of somebody's that asks for tweets."""
+
+    def __init__(self, socket: ClientConnection, topic: str, filter_: str | None) -> None:
+        self.socket = socket
+        wanted = {"event": "*", "schema": "public", "table": "tweets"} | ({"filter": filter_} if filter_ else {})
+        config = {"postgres_changes": [wanted], "presence": {"enabled": False}}
+        socket.send(json.dumps(["1", "1", topic, "phx_join", {"config": config}]))
+        self.until("system")
+
+    def until(self, event: str) -> Any:
+        while True:
+            *_, name, payload = json.loads(self.socket.recv(timeout=PATIENCE))
+            if name == event:
+                return payload
+
+
+@contextmanager
+def listening(demo: Demo, person: Person, topic: str = "realtime:why", filter_: str | None = None) -> Iterator[Listening]:
+    address = f"{demo.told['websocket_url']}/websocket?vsn=2.0.0&apikey={person.token}"
+    with connect(address) as socket:
+        yield Listening(socket, topic, filter_)
+
+
+def ask(demo: Demo, path: str, body: dict[str, Any], status: int = 200, bearer: str | None = None) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {bearer or demo.told['admin_token']}"}
+    response = httpx.post(f"{demo.url}/api/v1/{path}", json=body, headers=headers)
+    assert response.status_code == status, response.text
+    return dict(response.json())
+
+
+def steps(answer: dict[str, Any]) -> dict[str, str]:
+    return {step["step"]: step["state"] for step in answer["ladder"]}
+
+
+def as_(person: Person) -> dict[str, Any]:
+    return {"role": person.claims["role"], "claims": person.claims}
+
+
+def test_who_received_an_event_and_why_the_others_did_not(demo: Demo, admin: psycopg.Connection[Any]) -> None:
+    alice, bob, service = (demo.person(name) for name in ("alice", "bob", "service"))
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        mine, _, everything = (enter(listening(demo, person)) for person in (alice, bob, service))
+        enter(listening(demo, alice, "realtime:filtered", "content=eq.other"))
+        admin.execute("insert into tweets (user_id, content) values (%s, 'why')", [alice.id])
+        event = mine.until("postgres_changes")["event_id"]
+        assert everything.until("postgres_changes")["event_id"] == event
+        enter(listening(demo, service, "realtime:late"))
+
+        answer = ask(demo, "who", {"event_id": event})
+        reasons = {(each["subject"], each["topic"]): each["reason"] for each in answer["subscribers"]}
+        assert reasons == {
+            (alice.id, "realtime:why"): "delivered",
+            (alice.id, "realtime:filtered"): "filtered",
+            (bob.id, "realtime:why"): "hidden_by_policy",
+            ("", "realtime:why"): "delivered",
+            ("", "realtime:late"): "not_joined",
+        }
+        assert (answer["delivered"], answer["withheld"]) == (2, 3)
+        assert all(each["connection"] for each in answer["subscribers"])
+
+        of_alice = ask(demo, "why", {"event_id": event, **as_(alice)})
+        assert (of_alice["verdict"], of_alice["agrees"], of_alice["operation"]) == ("allowed", True, "INSERT")
+        assert set(steps(of_alice).values()) == {"passed"}
+        of_bob = ask(demo, "why", {"event_id": event, **as_(bob)})
+        assert (of_bob["verdict"], of_bob["agrees"]) == ("denied", True)
+        assert steps(of_bob)["policies"] == steps(of_bob)["sent"] == "failed"
+        of_service = ask(demo, "why", {"event_id": event, **as_(service)})
+        assert (of_service["verdict"], of_service["bypass"]) == ("allowed", "bypassrls")
+
+
+def test_the_deletion_of_a_row_is_explained_by_the_row_as_it_was(demo: Demo, admin: psycopg.Connection[Any]) -> None:
+    alice, bob = demo.person("alice"), demo.person("bob")
+    with listening(demo, alice) as mine:
+        admin.execute("insert into tweets (user_id, content) values (%s, 'soon gone')", [alice.id])
+        mine.until("postgres_changes")
+        admin.execute("delete from tweets where content = 'soon gone'")
+        event = mine.until("postgres_changes")["event_id"]
+    answers = [ask(demo, "why", {"event_id": event, **as_(person)}) for person in (alice, bob)]
+    assert [answer["verdict"] for answer in answers] == ["allowed", "denied"]
+    assert {answer["source"] for answer in answers} == {"tuple"}
+    assert answers[0]["old"]["verdict"] == "allowed"
+
+
+def test_a_running_impersonation_can_be_asked_about_and_what_if(demo: Demo, admin: psycopg.Connection[Any]) -> None:
+    bob = demo.person("bob")
+    admin.execute("insert into tweets (id, user_id, content) values (70001, %s, 'what if')", [bob.id])
+    started = ask(demo, "auth/impersonate", {"target_user_id": bob.id, "reason": "to see why"})
+    row = {"schema": "public", "table": "tweets", "key": {"id": "70001"}, "session_id": started["session"]["id"]}
+    assert ask(demo, "why", row)["verdict"] == "allowed"
+    other = ask(demo, "why", row | {"what_if": {"claims": demo.person("alice").claims}})
+    assert other["verdict"] == "denied"
+    assert ask(demo, "why", row | {"what_if": {"role": "anon"}})["verdict"] == "denied"
+    open_ = {"policy": {"name": "open", "command": "SELECT", "using": "content = 'what if'"}}
+    assert ask(demo, "why", row | {"what_if": {"role": "anon", **open_}})["verdict"] == "allowed"
+    ask(demo, "why", row | {"what_if": {"role": "postgres"}}, status=403)
+    ask(demo, "why", row | {"session_id": "00000000-0000-4000-8000-000000000000"}, status=404)
+    ask(demo, "why", row | {"what_if": {"policy": {"using": "true; drop table tweets"}}}, status=400)
+
+
+@pytest.mark.parametrize("name", ["anon", "alice", "service"])
+def test_only_admins_may_ask(demo: Demo, name: str) -> None:
+    bearer = demo.person(name).token
+    ask(demo, "why", {"schema": "public", "table": "tweets", "key": {"id": "1"}, "role": "anon"}, 403, bearer)
+    ask(demo, "who", {"event_id": "A" * 27}, 403, bearer)
+
+
+def test_why_in_the_terminal(demo: Demo, admin: psycopg.Connection[Any]) -> None:
+    alice, bob = demo.person("alice"), demo.person("bob")
+    admin.execute("insert into tweets (id, user_id, content) values (70002, %s, 'in the terminal')", [alice.id])
+
+    def why(*arguments: str) -> str:
+        command = [sys.executable, "-m", "realtime_inspector", "why", "--url", demo.url, *arguments]
+        variables = {"RTI_JWT_SECRET": str(demo.told["jwt_secret"]), "PATH": ""}
+        return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout
+
+    row = ("--table", "tweets", "--key", "id=70002", "--as", f"user:{bob.id}")
+    told = why(*row)
+    assert told.startswith("authenticated does not see public.tweets (id=70002): the policy “own tweets” does not hold")
+    assert "✗ policies" in told
+    assert f"[{bob.id} = {alice.id}]" in told
+    assert json.loads(why(*row, "--using", "true", "--json"))["verdict"] == "allowed"
