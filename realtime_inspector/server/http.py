@@ -37,6 +37,8 @@ from realtime_inspector.settings import Settings
 SOCKET_PATHS: Final = ("/socket/websocket", "/realtime/v1/websocket")
 RETRY_AFTER: Final = "5"
 """Seconds; official clients do not read it and come back after 1, 2, 5 and then 10."""
+LONGEST_PATH: Final = 200
+"""Characters of a path that are logged; ours are shorter."""
 _GUARDED: Final = ("/api/", "/inspector")
 _UNREMARKABLE: Final = ("/healthz", "/readyz", "/metrics", "/inspector")
 _DENIAL: Final = "websocket.http.response"
@@ -216,4 +218,4 @@ class _Logged:
         finally:
             log = _log.debug if scope["path"].startswith(_UNREMARKABLE) else _log.info
             milliseconds = round((time.monotonic() - began) * 1_000, 1)
-            log("request", method=scope["method"], path=scope["path"], status=status, milliseconds=milliseconds)
+            log("request", method=scope["method"], path=scope["path"][:LONGEST_PATH], status=status, milliseconds=milliseconds)

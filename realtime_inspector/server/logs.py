@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 import time
+from collections import Counter
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,9 @@ BURST: Final = 10
 """Lines that one message of a library may write per minute; strangers cause those messages, and would fill the disk."""
 _MINUTE: Final = 60.0
 _NOISY: Final = ("uvicorn.error", "asyncio", "websockets")
+
+FREQUENT: Final = {"request": 600, "socket_refused": 60}
+"""Lines of ours that strangers cause: so many of each are written per minute; the next minute's first tells how many were not."""
 
 _NAMES: Final = "apikey|api_key|access_token|refresh_token|token|jwt|password|secret"
 _SECRETS: Final = (
@@ -27,13 +31,14 @@ _SECRET_NAMES: Final = frozenset(_NAMES.split("|"))
 
 def configure(level: str) -> None:
     """Sets up structlog and the logging of libraries. `level`: debug, info, warning or error."""
+    _seldom.reset()
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, _seldom, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -92,6 +97,36 @@ class _StandardError(logging.Handler):
             sys.stderr.flush()
         except Exception:
             self.handleError(record)
+
+
+class _Seldom:
+    """Leaves out what strangers would fill the disk with."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins anew; loggers keep the processors that they were first used with."""
+        self._minute = 0.0
+        self._seen: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def __call__(self, _logger: Any, _name: str, event: EventDict) -> EventDict:
+        name = str(event.get("event"))
+        if name not in FREQUENT:
+            return event
+        now = time.monotonic()
+        if now - self._minute >= _MINUTE:
+            self._minute, self._left_out, self._seen = now, self._seen - Counter(FREQUENT), Counter()
+        self._seen[name] += 1
+        if self._seen[name] > FREQUENT[name]:
+            raise structlog.DropEvent
+        if left_out := self._left_out.pop(name, 0):
+            event["left_out"] = left_out
+        return event
+
+
+_seldom: Final = _Seldom()
 
 
 class _Quiet(logging.Filter):

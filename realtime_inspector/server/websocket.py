@@ -12,12 +12,22 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from realtime_inspector.channel.limits import Bucket
 from realtime_inspector.server.connection import Connection, Wire
 
 EXTENSION = "realtime_inspector.connection"
 """Where an application finds the Connection among its ASGI scope's extensions."""
 FRAGMENTS = 1_024
 """A message in more pieces is refused: fragments of zero bytes would otherwise pile up without end."""
+CONTROLS = 1_000
+CONTROLS_PER_SECOND = 20
+"""So many pings and pongs may come at once and then per second; honest clients send one in some seconds."""
+READ = 8_192
+"""Bytes that are read of one socket before the others get their turn: asyncio takes 256 KiB, which are 40,000 tiny frames."""
+_UNREADABLE = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 76\r\n\r\n"
+    b'{"error":"The handshake cannot be read: is the token or a header too long?"}'
+)
 
 
 def protocol_class(wire: Wire) -> type[asyncio.Protocol]:
@@ -43,7 +53,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._wire = wire
         self._connection: Connection | None = None
+        self._controls: Bucket | None = None
         self._detached = self._failed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # asyncio's own transports; uvloop reads little anyway
+            transport.max_size = READ
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -105,6 +121,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._connection is not None:
             self._connection.heard()
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # What h11 took for a request, websockets does not, and uvicorn would leave it at that for ever.
+            self._failed = True
+            self.transport.write(_UNREADABLE)
+            self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
@@ -127,10 +148,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             super().handle_cont(event)
 
+    def handle_pong(self, event: Frame) -> None:  # noqa: ARG002 - uvicorn's signature; the Connection pings, and asks nothing
+        self._count_control()
+
     def handle_ping(self) -> None:
+        self._count_control()
         pong = b"".join(self.conn.data_to_send())
         if self._connection is not None:
             self._connection.control(pong)
+
+    def _count_control(self) -> None:
+        if self._controls is None:
+            self._controls = Bucket(CONTROLS_PER_SECOND, CONTROLS)
+        if not self._controls.take(self.loop.time()):
+            self._fail(1008, "too many control frames")
 
     def handle_close(self, event: Frame) -> None:  # noqa: ARG002 - uvicorn's signature
         self._end()
