@@ -19,6 +19,7 @@ NAMES = (
     "ddl",
     "retained",
     "large",
+    "fuzz",
 )
 
 

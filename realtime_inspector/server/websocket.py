@@ -164,6 +164,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._fail(1008, "too many control frames")
 
     def handle_close(self, event: Frame) -> None:  # noqa: ARG002 - uvicorn's signature
+        if self._failed:  # another frame of the same piece: our half is closed already
+            return
         self._end()
         self.transport.close()
 

@@ -67,6 +67,14 @@ async def test_what_no_client_would_send_closes_its_socket_alone(frames: bytes, 
         await other.alive()
 
 
+@pytest.mark.parametrize("broken", [masked(b"\xff\xfe"), masked(b"", 9) * 5_000, b"\xc1\x80" + bytes(4)])
+async def test_what_follows_in_the_same_piece_causes_no_fault(broken: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    async with serving() as service, client(service) as hostile:
+        hostile.connection.transport.write(broken + masked(b"\x03\xe8", 8) + masked(b"[]") + masked(b"", 9))
+        assert (await hostile.closed())[0] in (1000, 1002, 1007, 1008)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 async def test_a_few_pings_and_pongs_are_welcome() -> None:
     async with serving() as service, client(service) as member:
         member.connection.transport.write((masked(b"a", 9) + masked(b"b", 10)) * 400)
