@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,6 +55,13 @@ def postgres(request: pytest.FixtureRequest, clusters: dict[Path, EmbeddedPostgr
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The superuser's URL of a fresh database; database and slots are dropped afterwards, roles are not."""
+    with fresh_database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """What the fixture `database` gives, for tests that need more than one."""
     name = f"test_{next(NUMBERS)}"
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute(f"create database {name}")

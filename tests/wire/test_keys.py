@@ -1,6 +1,7 @@
 """The verifier with keys of a URL: one fetch for many, last good set kept, nothing trusted that should not be."""
 
 import asyncio
+import contextlib
 import gzip
 import hmac
 import json
@@ -55,12 +56,12 @@ class Issuer:
         self.asked = asyncio.Event()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-        self.asked.set()
-        await self.gate.wait()
-        head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.body)}\r\nConnection: close\r\n{self.headers}\r\n"
-        writer.write(head.encode() + self.body)
-        writer.close()
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError):  # who asked may be gone
+            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+            self.asked.set()
+            await self.gate.wait()
+            head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.body)}\r\nConnection: close\r\n{self.headers}\r\n"
+            writer.write(head.encode() + self.body)
 
 
 @pytest.fixture
