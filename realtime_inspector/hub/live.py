@@ -193,7 +193,9 @@ class Hub:
     def _beat(self, socket: Socket, effect: effects.Beat) -> None:
         """Whoever still has to catch up must not take the present for what it has received."""
         told = socket.returns and not self._index.is_behind(socket.link, socket.topics)
-        socket.link.send(frames.heartbeat_reply(socket.serializer, effect.ref, self._moment() if told else None))
+        moment = self._moment() if told else None
+        clock = time.time() * 1000 if socket.impersonations else None  # by which the inspector compares clocks
+        socket.link.send(frames.heartbeat_reply(socket.serializer, effect.ref, moment, clock))
 
     def _verify(self, socket: Socket, effect: effects.Verify) -> None:
         async def question() -> Token:

@@ -79,9 +79,13 @@ def reply(
     return message(serializer, join_ref, ref, topic, "phx_reply", {"status": status, "response": response})
 
 
-def heartbeat_reply(serializer: Serializer, ref: str | None, moment: str | None) -> bytes:
-    """The answer to a heartbeat, whose ref may be null (the Python client's first one). `moment`: how far changes have come."""
-    return reply(serializer, None, ref, "phoenix", "ok", {} if moment is None else {"moment": moment})
+def heartbeat_reply(serializer: Serializer, ref: str | None, moment: str | None, time: float | None = None) -> bytes:
+    """The answer to a heartbeat, whose ref may be null (the Python client's first one).
+
+    `moment`: how far changes have come. `time`: this service's clock, in ms since 1970, for who measures.
+    """
+    told = {"moment": moment, "time": time}
+    return reply(serializer, None, ref, "phoenix", "ok", {name: value for name, value in told.items() if value is not None})
 
 
 def closing(serializer: Serializer, topic: str, join_ref: str | None, *, error: str | None = None) -> bytes:

@@ -97,6 +97,11 @@ def test_a_heartbeat_may_tell_how_far_changes_have_come() -> None:
     assert text(frames.heartbeat_reply(V2, "1", "now")) == [None, "1", "phoenix", "phx_reply", payload]
 
 
+def test_a_heartbeat_may_tell_the_services_clock() -> None:
+    payload = {"status": "ok", "response": {"time": 1_795_176_182_000.5}}
+    assert text(frames.heartbeat_reply(V2, "1", None, 1_795_176_182_000.5)) == [None, "1", "phoenix", "phx_reply", payload]
+
+
 def test_the_end_carries_the_joins_ref() -> None:
     assert text(frames.closing(V2, TOPIC, "1")) == ["1", "1", TOPIC, "phx_close", {}]
     assert text(frames.closing(V1, TOPIC, None)) == {"topic": TOPIC, "event": "phx_close", "payload": {}, "ref": None}

@@ -267,6 +267,17 @@ async def test_an_ended_impersonation_closes_its_sockets_and_no_other() -> None:
         running.hub.close_session("unknown")
 
 
+async def test_only_who_looks_through_somebodys_eyes_is_told_the_services_clock() -> None:
+    borrowed = token(**{NAMESPACE: {"session_id": "s1", "actor": "ann"}})
+    async with parts() as running, client(running.service, key=borrowed) as looking, client(running.service) as honest:
+        before = time.time() * 1000
+        await looking.send("phoenix", "heartbeat", {})
+        told = (await looking.event())[1]["response"]
+        assert before <= told["time"] <= time.time() * 1000
+        await honest.send("phoenix", "heartbeat", {})
+        assert (await honest.event())[1]["response"] == {}
+
+
 async def test_a_token_that_expires_ends_its_channel() -> None:
     async with serving() as service, client(service) as member:
         await member.send(ROOM, "phx_join", {"config": {"presence": {"enabled": False}}, "access_token": token(seconds=1.5)})

@@ -1,6 +1,6 @@
 // What the page looks at, in the fragment of its address: a link that can be kept and sent. Never a token, never claims.
 import { effect } from "../vendor/preact.js";
-import { place, section } from "./choice.js";
+import { place, section, seek } from "./choice.js";
 import { channels, completed } from "./channels.js";
 import { CHIPS, off, query } from "./filter.js";
 import { joinEverywhere } from "./identities.js";
@@ -16,6 +16,7 @@ export function readAddress() {
   query.value = said.get("q") ?? query.value;
   const without = said.get("off");
   if (without !== null) off.value = new Set(without.split(",").filter((chip) => CHIPS.some((known) => known === chip)));
+  seek(said.get("e") ?? "");
   if (channels.value.length) return;
   for (const plan of plansIn(said.get("c"))) joinEverywhere(plan);
 }
@@ -42,6 +43,11 @@ function fragment() {
   said.set("off", [...off.value].join());
   if (channels.value.length) said.set("c", JSON.stringify(channels.value));
   return said.toString();
+}
+
+/** The address of a message, with what is looked at now. It opens where the message is kept or still to come. */
+export function linkToMessage(/** @type {import("./message.js").Message} */ { eventId }) {
+  return `${linkToHere()}&${new URLSearchParams({ e: eventId })}`;
 }
 
 /** Keeps the address in step with what is looked at. */

@@ -1,6 +1,6 @@
 // What the person is doing with the page: which section, which message is open, and whether the list follows the newest.
-import { batch, computed, signal } from "../vendor/preact.js";
-import { ring, revision, view } from "./feed.js";
+import { batch, computed, effect, signal, untracked } from "../vendor/preact.js";
+import { eventNamed, ring, revision, view } from "./feed.js";
 
 /** The name of the open section; "channels" is one on narrow screens only. */
 export const section = signal("live");
@@ -74,10 +74,30 @@ export function togglePause() {
 
 /** Opens a message; the list stops moving under it. */
 export function select(/** @type {import("./message.js").Message | null} */ message) {
+  sought = { eventId: "", from: 0 };
   batch(() => {
     selected.value = message;
     if (message) unfollow();
   });
+}
+
+/** The change that a link names and that has not been there yet, and from which number on it has still to be looked for. */
+let sought = { eventId: "", from: 0 };
+effect(() => {
+  revision.value;
+  if (sought.eventId) untracked(look);
+});
+
+function look() {
+  const found = eventNamed(sought.eventId, sought.from);
+  sought.from = ring.next;
+  if (found) select(found);
+}
+
+/** Opens the change that a link names, as soon as it is there. */
+export function seek(eventId) {
+  sought = { eventId, from: 0 };
+  if (eventId) look();
 }
 
 /** Opens the message `by` rows further, counted from the open one or from the end. */

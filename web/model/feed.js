@@ -192,6 +192,25 @@ function join(twin, message, receipt) {
   if (!twin.key) twin.key = message.key;
 }
 
+/** The kept change with this event id, of those from a number on. */
+export function eventNamed(eventId, from = 0) {
+  for (let seq = ring.next - 1; seq >= Math.max(from, ring.first); seq -= 1) if (ring.get(seq)?.eventId === eventId) return ring.get(seq);
+  return undefined;
+}
+
+const AROUND = 2000;
+
+/** The other kept changes of the same transaction on the same channel, in order. They arrive next to each other. */
+export function sameCommit(message) {
+  if (!message.commitId) return [];
+  const mates = [];
+  for (let seq = Math.max(ring.first, message.seq - AROUND); seq < Math.min(ring.next, message.seq + AROUND); seq += 1) {
+    const other = ring.get(seq);
+    if (other && other !== message && other.commitId === message.commitId && other.topic === message.topic) mates.push(other);
+  }
+  return mates;
+}
+
 // --- gaps ------------------------------------------------------------------------------------------------------------
 
 /** Puts a gap row at the end of the list. */

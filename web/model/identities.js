@@ -7,6 +7,7 @@ import { channels, dropChannel, keepChannel } from "./channels.js";
 import { now } from "./clock.js";
 import { accept } from "./feed.js";
 import { compared, viewed } from "./lens.js";
+import { compareClocks } from "./offset.js";
 import { addDivider, beginOutage, endOutage, resumeOutage } from "./outages.js";
 import { applyPresence, forgetPresence } from "./presence.js";
 import { rememberRecent } from "./recents.js";
@@ -107,7 +108,8 @@ function forgetEnded() {
 
 function connect(id) {
   const address = () => socketAddress(identityOf(id)?.access ?? "").href;
-  const socket = new Socket(address, { frame: (frame) => received(id, frame), news: (news) => heard(id, news) });
+  const beat = (sent, answered, { time }) => compareClocks(sent, answered, time);
+  const socket = new Socket(address, { frame: (frame) => received(id, frame), news: (news) => heard(id, news), beat });
   links.set(id, { socket, channels: new Map() });
   for (const plan of channels.value) addChannel(id, plan);
   socket.open();

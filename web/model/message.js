@@ -1,4 +1,5 @@
 // One row of the list: what arrived, on which channel, and what each identity got of it.
+import { write } from "../exact.js";
 import { markOf, shortReason } from "./verdicts.js";
 
 /**
@@ -20,6 +21,9 @@ export class Message {
     this.table = "";
     this.key = "";
     this.commit = NaN;
+    /** The server's names for the change and for its transaction, "" where there are none. */
+    this.eventId = "";
+    this.commitId = "";
     this.bytes = 0;
     /** @type {Receipt[]} */
     this.receipts = [];
@@ -68,6 +72,9 @@ export function read(frame, who, at, keyColumns) {
   const make = READERS[frame.event] ?? readOther;
   const message = make(frame, at, keyColumns);
   const verdict = frame.event === "system" ? frame.payload.verdict : undefined;
+  const named = verdict ?? frame.payload;
+  message.eventId = String(named.event_id ?? "");
+  message.commitId = String(named.commit_id ?? "");
   /** @type {Receipt} */
   const receipt = { who, mark: "allowed", reason: "delivered", detail: "", at, frame };
   if (verdict) Object.assign(receipt, { mark: markOf(verdict.reason), reason: verdict.reason, detail: verdict.detail ?? "" });
@@ -197,7 +204,7 @@ export function gap(text, at, who) {
 
 /** A value as one would type it: text bare, everything else as JSON. */
 export function asText(value) {
-  return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  return typeof value === "string" ? value : (write(value) ?? "");
 }
 
 /**

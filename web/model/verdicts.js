@@ -1,4 +1,5 @@
 // What a verdict's reason means: which mark it gets, and how it is said in a sentence about a person.
+import { quoted } from "./sql.js";
 
 /**
  * @typedef {"allowed" | "denied" | "raised" | "skipped"} Mark
@@ -79,9 +80,4 @@ export function remedy(reason, schema, table, role) {
 /** Whether the server's own words say no more than the remedy below them. */
 export function saysSame(detail, fix) {
   return fix !== "" && detail.includes(fix.replace(/;$/, ""));
-}
-
-/** An SQL identifier, quoted only where it has to be. */
-export function quoted(name) {
-  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,11 +1,14 @@
 // The right pane: one message, with a verdict sentence first, then the tab that is open.
 import { html } from "../vendor/preact.js";
 import { evictedSelection, select, selected, selectedRevision, tab } from "../model/choice.js";
+import { linkToMessage } from "../model/address.js";
+import { messageJson } from "../model/copies.js";
 import { shownReceipt } from "../model/feed.js";
 import { identities, identityOf } from "../model/identities.js";
 import { channelName } from "../model/message.js";
 import { longReason, remedy, saysSame } from "../model/verdicts.js";
 import { clockTime, milliseconds, shortId } from "../format.js";
+import { Commit, matesOf } from "./commit.js";
 import { Lazy } from "./lazy.js";
 import { Button, CopyButton, copyText, Icon, KIND_ICON, Mark, Sql } from "./parts.js";
 import { whereOf } from "./row.js";
@@ -55,6 +58,7 @@ function moveTab(event, tabs, shown) {
 }
 
 function Head({ message }) {
+  const mates = matesOf(message).length;
   return html`<header class="d-head">
     <div class="d-title">
       <${Button} icon="i-back" label="Back to the list" cls="only-narrow" onClick=${() => select(null)} />
@@ -66,6 +70,7 @@ function Head({ message }) {
       }</h1>
       <span class="d-do">
         <${Button} icon="i-copy" label="Copy as JSON" keys="c" onClick=${() => copyMessage(message)} />
+        ${message.eventId && html`<${Button} icon="i-link" label="Copy a link to this message" onClick=${() => copyText(linkToMessage(message))} />`}
         <${Button} icon="i-close" label="Close" keys="Esc" cls="not-narrow" onClick=${() => select(null)} />
       </span>
     </div>
@@ -73,20 +78,21 @@ function Head({ message }) {
       <div><dt>at</dt><dd>${clockTime(message.time)}${milliseconds(message.time)}</dd></div>
       <div><dt>channel</dt><dd>${channelName(message.topic) || "the socket itself"}</dd></div>
       ${message.schema && html`<div><dt>schema</dt><dd>${message.schema}</dd></div>`}
+      ${mates > 0 && html`<div><dt>commit</dt><dd>${mates + 1} changes</dd></div>`}
     </dl>
   </header>`;
 }
 
 /** Copies the message as it came. */
 export function copyMessage(message) {
-  const frame = shownReceipt(message)?.frame;
-  return copyText(JSON.stringify(frame ? frame.payload : { text: message.text }, null, 2));
+  return copyText(messageJson(message, shownReceipt(message)));
 }
 
 function Panel({ shown, message }) {
   const receipt = shownReceipt(message);
   return html`${!shown.whole && receipt && html`<${Sentence} message=${message} receipt=${receipt} />`}
-    <${Lazy} load=${shown.load} message=${message} receipt=${receipt} />`;
+    <${Lazy} load=${shown.load} message=${message} receipt=${receipt} />
+    ${["diff", "message"].includes(shown.name) && html`<${Commit} message=${message} />`}`;
 }
 
 /** What this identity got, in one sentence about a person. */

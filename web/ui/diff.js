@@ -75,7 +75,7 @@ function Line({ line, op }) {
 
 function shown(value) {
   if (value === null) return html`<i class="null">null</i>`;
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return asText(value);
 }
 
 /** Columns of the table that did not come, and why. */

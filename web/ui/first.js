@@ -4,7 +4,7 @@ import { dialog } from "../model/choice.js";
 import { channels, completed, completedSubscription } from "../model/channels.js";
 import { identities, joinEverywhere, live } from "../model/identities.js";
 import { checkedAt, config, loadConfig, trouble, useToken } from "../model/session.js";
-import { quoted } from "../model/verdicts.js";
+import { quoted } from "../model/sql.js";
 import { clockTime } from "../format.js";
 import { Button, CopyButton, Icon, Mark, Sql } from "./parts.js";
 import { exampleUpdate } from "./quiet.js";

@@ -1,11 +1,11 @@
 // The dialog to join a channel or to change one: what to hear of it, and the same in supabase-js.
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { closeDialog, section } from "../model/choice.js";
+import { pythonCode, scriptCode } from "../model/code.js";
 import { channelOf, completed, completedSubscription } from "../model/channels.js";
 import { joinEverywhere, leaveEverywhere, live } from "../model/identities.js";
 import { config, loadConfig, tableOf } from "../model/session.js";
 import { dialog } from "../model/choice.js";
-import { clientCode } from "./code.js";
 import { Button, CopyButton, Dialog, Icon } from "./parts.js";
 
 const EVENTS = [
@@ -36,7 +36,8 @@ export function JoinDialog({ name = "" }) {
     leaveEverywhere(name);
     closeDialog();
   };
-  const code = clientCode(plan, location.origin);
+  const [python, setPython] = useState(false);
+  const code = (python ? pythonCode : scriptCode)(plan, location.origin);
   const next = live().length
     ? `Joins as ${live()
         .map((one) => one.name)
@@ -71,7 +72,9 @@ export function JoinDialog({ name = "" }) {
         </div>
         <div class="dl-r">
           <${Changes} plan=${plan} set=${set} />
-          <div class="lab lab--code"><span>The same in supabase-js</span><${CopyButton} text=${code} cls="btn--small" /></div>
+          <div class="lab lab--code"><span>The same in ${python ? "Python" : "supabase-js"}</span><span class="lab-r">
+            <${Button} cls="btn--small" onClick=${() => setPython(!python)}>${python ? "supabase-js" : "Python"}<//>
+            <${CopyButton} text=${code} cls="btn--small" /></span></div>
           <pre class="code code--join"><code>${code}</code></pre>
         </div>
       </div>

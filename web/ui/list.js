@@ -68,7 +68,8 @@ export function List() {
     id="messages"
   >
     <${Head} lanes=${lanes} />
-    <div class="rows" role="rowgroup" ref=${box} onScroll=${() => scrolled(box.current, place, redraw)} onWheel=${wheeled}>
+    <div class="rows" role="rowgroup" ref=${box} onScroll=${() => scrolled(box.current, place, redraw)} onWheel=${wheeled}
+      onPointerOver=${hoverCommit} onPointerLeave=${() => (hovered.value = "")}>
       <div class="rows-all" style=${{ height: `${whole}px` }} role="presentation">
         ${rowsBetween(first, last, { lanes, pool, place })}</div>
       ${rows === 0 ? html`<${EmptyList} />` : rows < FEW && html`<${StillQuiet} />`}
@@ -102,6 +103,8 @@ function rowsBetween(first, last, { lanes, pool, place }) {
       index=${index}
       top=${at * rowHeight()}
       picked=${message === selected.value}
+      wire=${wireAt(index)}
+      mate=${hovered.value !== "" && message.commitId === hovered.value}
       lanes=${lanes}
       lens=${viewed.value}
       words=${words}
@@ -109,6 +112,24 @@ function rowsBetween(first, last, { lanes, pool, place }) {
     />`);
   }
   return drawn;
+}
+
+/** The commit whose rows are marked, since the mouse is over one of them. */
+const hovered = signal("");
+
+function hoverCommit(event) {
+  const row = event.target instanceof Element ? event.target.closest(".row[data-commit]") : null;
+  hovered.value = row?.getAttribute("data-commit") ?? "";
+}
+
+/** Which end of its commit's bracket a row is: rows of one transaction that stand next to each other hang together. */
+function wireAt(index) {
+  const commit = view.at(index)?.commitId;
+  if (!commit) return "";
+  const above = index > 0 && view.at(index - 1)?.commitId === commit;
+  const below = index + 1 < listedRows.peek() && view.at(index + 1)?.commitId === commit;
+  if (above) return below ? "middle" : "end";
+  return below ? "start" : "";
 }
 
 function Head({ lanes }) {

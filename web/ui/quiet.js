@@ -7,7 +7,7 @@ import { problem, query, showAll } from "../model/filter.js";
 import { identities, live } from "../model/identities.js";
 import { onlyDifferences } from "../model/lens.js";
 import { config } from "../model/session.js";
-import { quoted } from "../model/verdicts.js";
+import { quoted } from "../model/sql.js";
 import { count, listed } from "../format.js";
 import { Button, CopyButton, Sql } from "./parts.js";
 

@@ -7,7 +7,7 @@ import { clockTime, listed, milliseconds, shortId } from "../format.js";
 import { Icon, KIND_ICON, Mark } from "./parts.js";
 
 const LONGEST = 120;
-const WATCHED = ["message", "revision", "top", "picked", "lanes", "words", "lens"];
+const WATCHED = ["message", "revision", "top", "picked", "lanes", "words", "lens", "wire", "mate"];
 
 /**
  * Drawn anew only when something about it changed: a list that follows a busy stream draws its rows 60 times a second.
@@ -19,7 +19,7 @@ export class Row extends Component {
     return WATCHED.some((name) => next[name] !== before[name]);
   }
 
-  render({ message, index, top, picked, lanes, words, onPick }) {
+  render({ message, index, top, picked, lanes, words, wire, mate, onPick }) {
     const style = { transform: `translateY(${top}px)` };
     const common = { id: `row-${message.seq}`, role: "row", "aria-rowindex": index + 2, style };
     if (message.kind === "gap") return gapRow(message, common);
@@ -27,13 +27,14 @@ export class Row extends Component {
     const parts = receipt ? summary(message, receipt, keyColumns(message.schema, message.table)) : [];
     return html`<div
       ...${common}
-      class=${`row ${picked ? "is-selected" : ""}`}
+      class=${`row ${picked ? "is-selected" : ""} ${mate ? "is-mate" : ""}`}
       aria-selected=${picked}
       aria-label=${rowName(message)}
       data-k=${message.kind}
+      data-commit=${wire ? message.commitId : undefined}
       onClick=${() => onPick(message)}
     >
-      <span class="c-wire"></span>
+      <span class="c-wire" data-w=${wire || undefined}></span>
       <time class="c-time" role="gridcell">${clockTime(message.time)}<span class="ms">${milliseconds(message.time)}</span>
         </time>
       <span class="c-kind" role="gridcell"><${Icon} name=${KIND_ICON[message.kind]} label=${message.kind} /></span>

@@ -24,6 +24,7 @@ export const TABS = [
   { name: "message", words: "Message", shows: () => true, load: () => import("./payload.js").then((module) => module.Payload) },
   { name: "diff", words: "Diff", key: "f", shows: isRow, load: () => import("./diff.js").then((module) => module.Diff) },
   { name: "timing", words: "Timing", shows: () => true, load: () => import("./timing.js").then((module) => module.Timing) },
+  { name: "copy", words: "Copy as", shows: () => true, load: () => import("./copyas.js").then((module) => module.CopyAs) },
 ];
 
 /** The tabs that have something to say about a message. */

@@ -1,5 +1,7 @@
 // Turns frames of the Realtime protocol, serializer 2.0.0, into values and back: JSON arrays and binary kinds 3 and 4.
 
+import { parse } from "../exact.js";
+
 const USER_BROADCAST_PUSH = 3;
 const USER_BROADCAST = 4;
 const RAW = 0;
@@ -58,6 +60,8 @@ export class Frame {
     this.answers = "";
     /** Of a binary broadcast: its event and meta data. */
     this.head = /** @type {{ event: string, meta?: object } | null} */ (null);
+    /** Of a binary broadcast: what stood before its payload. @type {Uint8Array | null} */
+    this.prefix = null;
   }
 
   get payload() {
@@ -67,8 +71,8 @@ export class Frame {
 
   /** @returns {any} */
   parse() {
-    if (!this.head) return JSON.parse(this.text)[4] ?? {};
-    return { type: "broadcast", ...this.head, payload: this.bytes ? null : JSON.parse(this.text) };
+    if (!this.head) return parse(this.text)[4] ?? {};
+    return { type: "broadcast", ...this.head, payload: this.bytes ? null : parse(this.text) };
   }
 }
 
@@ -100,7 +104,7 @@ export function decode(data) {
 }
 
 function decodeText(text) {
-  const [joinRef, ref, topic, event, payload] = JSON.parse(text);
+  const [joinRef, ref, topic, event, payload] = parse(text);
   if (typeof topic !== "string" || typeof event !== "string") return null;
   return remember(new Frame(joinRef, ref, interned(topic), interned(event), text, text.length), payload ?? {});
 }
@@ -113,9 +117,11 @@ function decodeBinary(data) {
   const topic = interned(take(topicSize));
   const event = interned(take(eventSize));
   const meta = take(metaSize);
+  const prefix = data.slice(0, at);
   const rest = data.slice(at);
   const frame = new Frame(null, null, topic, "broadcast", encoding === RAW ? "" : decoder.decode(rest), data.length);
   frame.head = meta ? { event, meta: JSON.parse(meta) } : { event };
+  frame.prefix = prefix;
   if (encoding === RAW) frame.bytes = rest;
   return remember(frame, frame.parse());
 }
