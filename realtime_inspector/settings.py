@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jwks_url: str = ""
     jwt_audience: str = ""
     jwt_issuer: str = ""
+    jwt_claims: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = ()
     allowed_roles: tuple[str, ...] = ("anon", "authenticated", "service_role")
     privileged_roles: tuple[str, ...] = ("service_role",)
@@ -68,7 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-LISTS: Final = frozenset({"api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "socket_origins", "claims_read"})
+LISTS: Final = frozenset(
+    {"jwt_claims", "api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "socket_origins", "claims_read"}
+)
 OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_URL", "RTI_KEY"})
 """Variables with our prefix that are no settings of the service: they are for commands, programs, tests and examples."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from realtime_inspector.cli import options
-from realtime_inspector.identity.tokens import sign
+from realtime_inspector.identity.tokens import completed, required, sign
 
 
 @click.command("token")
@@ -35,4 +35,4 @@ def command(
     parties = {"aud": settings.jwt_audience, "iss": settings.jwt_issuer}
     said = {name: value for name, value in parties.items() if value} | claims
     said |= {"role": role, "iat": now, "exp": now + expires_in} | ({"sub": sub} if sub is not None else {})
-    click.echo(sign(said, options.signing_key(settings)))
+    click.echo(sign(completed(said, dict(map(required, settings.jwt_claims))), options.signing_key(settings)))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from realtime_inspector.errors import Forbidden, InvalidInput, ReasonRequired, RoleNotAllowed
-from realtime_inspector.identity.tokens import NAMESPACE, Rules, canonical
+from realtime_inspector.identity.tokens import NAMESPACE, Rules, canonical, completed
 from realtime_inspector.model import Token
 
 SHORTEST_REASON: Final = 5
@@ -119,6 +119,7 @@ def grant(wish: Wish, admin: Token, session_id: str, rules: Rules, longest: int,
     expires_at = _expiry(wish.seconds, longest, admin.expires_at, now)
     claims = _claims(wish, rules, int(now)) | free | {"role": role, "iat": int(now), "exp": expires_at}
     claims |= {"session_id": session_id, "act": {"sub": actor}, NAMESPACE: {"session_id": session_id, "actor": actor}}
+    claims = completed(claims, rules.claims)
     _check_size(claims)
     return Grant(session_id, actor, target, wish.kind, role, reason, expires_at, claims)
 

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from urllib.parse import unquote
 
@@ -44,6 +44,8 @@ _LATEST: Final = 2**53
 class Rules:
     """Which tokens count. An empty audience or issuer is not checked; the admin role opens the admin API only.
 
+    `claims`: what else must stand in a token: by the path of a claim, keys after dots, its value, or the JSON text of it.
+
     Raises InvalidInput for role names that Postgres or this program would take for something else.
     """
 
@@ -51,6 +53,7 @@ class Rules:
     admin_role: str
     audience: str = ""
     issuer: str = ""
+    claims: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for role in (*self.allowed_roles, self.admin_role):
@@ -76,6 +79,29 @@ def verify(token: str, ring: Ring, rules: Rules, now: float) -> Token:
 def sign(claims: Mapping[str, object], secret: str) -> str:
     """A token with these claims, signed with the shared secret (HS256)."""
     return PyJWS().encode(canonical(claims), secret, "HS256")
+
+
+def required(entry: str) -> tuple[str, str]:
+    """A setting's entry, `claim=value` or `claim.key=value`, for `Rules.claims`. Raises InvalidInput."""
+    path, given, value = entry.partition("=")
+    if not given or not all(path.strip().split(".")):
+        raise InvalidInput(
+            f"RTI_JWT_CLAIMS has an entry that cannot be used: {entry!r}", hint="Write CLAIM=VALUE, separated by commas."
+        )
+    return path.strip(), value.strip()
+
+
+def completed(claims: Mapping[str, object], required: Mapping[str, str]) -> dict[str, object]:
+    """The claims with those that must be there; what they say already stays."""
+    whole = dict(claims)
+    for path, value in required.items():
+        first, _, rest = path.partition(".")
+        held = whole.get(first)
+        if not rest:
+            whole.setdefault(first, value)
+        elif held is None or isinstance(held, dict):
+            whole[first] = completed(held or {}, {rest: value})
+    return whole
 
 
 def canonical(claims: Mapping[str, object]) -> bytes:
@@ -201,8 +227,17 @@ def _check_parties(claims: dict[str, object], rules: Rules) -> None:
         raise TokenClaimsInvalid("Token is meant for another audience", hint=f"`aud` must be or contain {rules.audience!r}.")
     if rules.issuer and claims.get("iss") != rules.issuer:
         raise TokenClaimsInvalid("Token comes from another issuer", hint=f"`iss` must be {rules.issuer!r}.")
+    for path, value in rules.claims.items():
+        if not _has(claims, path, value):
+            raise TokenClaimsInvalid("Token lacks a claim that is required here", hint="See RTI_JWT_CLAIMS of the service.")
     if not isinstance(claims.get("sub"), str | None):
         raise TokenClaimsInvalid("Token subject is invalid", hint="`sub` is a string.")
+
+
+def _has(claims: object, path: str, value: str) -> bool:
+    for key in path.split("."):
+        claims = claims.get(key) if isinstance(claims, dict) else None
+    return claims == value or (isinstance(claims, bool | int | float) and json.dumps(claims) == value)
 
 
 def _impersonation(claims: dict[str, object]) -> tuple[str | None, str | None]:

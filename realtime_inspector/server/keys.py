@@ -14,7 +14,7 @@ import structlog
 
 from realtime_inspector.errors import InvalidInput, KeysUnavailable, KeyUnknown, RoleNotAllowed, TokenExpired
 from realtime_inspector.identity.keys import Ring, from_jwks, from_secret
-from realtime_inspector.identity.tokens import Rules, canonical, verify
+from realtime_inspector.identity.tokens import Rules, canonical, required, verify
 from realtime_inspector.model import Identity, Token
 from realtime_inspector.settings import Settings
 
@@ -37,7 +37,10 @@ class Keys:
     """The TokenVerifier of the service. Raises InvalidInput when built without a key, with a weak one or with an unsafe URL."""
 
     def __init__(self, settings: Settings) -> None:
-        self.rules = Rules(frozenset(settings.allowed_roles), settings.admin_role, settings.jwt_audience, settings.jwt_issuer)
+        claims = dict(map(required, settings.jwt_claims))
+        self.rules = Rules(
+            frozenset(settings.allowed_roles), settings.admin_role, settings.jwt_audience, settings.jwt_issuer, claims
+        )
         self._configured: Ring = {
             **(from_secret(settings.jwt_secret) if settings.jwt_secret else {}),
             **(from_jwks(settings.jwks) if settings.jwks else {}),
