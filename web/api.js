@@ -1,13 +1,14 @@
 // Speaks the admin REST API with the admin token as bearer; every refusal becomes an ApiError with the server's own words.
 
-/** What the server refused, or why it was not reached (`status` 0). */
+/** What the server refused, or why it was not reached (`status` 0). `more`: the whole answer, where a code has fields of its own. */
 export class ApiError extends Error {
-  /** @param {number} status @param {string} code @param {string} text @param {string} hint */
-  constructor(status, code, text, hint) {
+  /** @param {number} status @param {string} code @param {string} text @param {string} hint @param {Record<string, any>} more */
+  constructor(status, code, text, hint, more = {}) {
     super(text);
     this.status = status;
     this.code = code;
     this.hint = hint;
+    this.more = more;
   }
 }
 
@@ -35,7 +36,13 @@ export function socketAddress(token) {
   return address;
 }
 
-async function call(token, method, path, body) {
+/** Asks, and gives the JSON of the answer. @param {string} token @param {string} method @param {string} path @param {object} [body] */
+export async function call(token, method, path, body) {
+  return (await ask(token, method, path, body)).json();
+}
+
+/** Asks, and gives the answer as it came; what is no success is thrown. */
+export async function ask(token, method, path, body) {
   const headers = { authorization: `Bearer ${token}` };
   if (method !== "GET") headers["content-type"] = "application/json";
   let answer;
@@ -44,9 +51,9 @@ async function call(token, method, path, body) {
   } catch {
     throw new ApiError(0, "UNREACHABLE", "The server does not answer", "");
   }
+  if (answer.ok) return answer;
   const json = await answer.json().catch(() => ({}));
-  if (answer.ok) return json;
-  throw new ApiError(answer.status, json.code ?? "", json.error ?? answer.statusText, json.hint ?? "");
+  throw new ApiError(answer.status, json.code ?? "", json.error ?? answer.statusText, json.hint ?? "", json);
 }
 
 /** @returns {Promise<Config>} */

@@ -1,8 +1,10 @@
-"""The bundle that the page brings along is the one that was written down, with its licences and without addresses."""
+"""The bundles that the page brings along are those that were written down, with its licences and without addresses."""
 
 import hashlib
 import re
 from pathlib import Path
+
+import pytest
 
 VENDOR = Path(__file__).resolve().parents[2] / "web" / "vendor"
 
@@ -10,7 +12,7 @@ VENDOR = Path(__file__).resolve().parents[2] / "web" / "vendor"
 def test_the_files_are_those_of_the_list() -> None:
     listed = dict(reversed(line.split("  ")) for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
     assert listed == {name: hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() for name in listed}
-    assert {file.name for file in VENDOR.iterdir()} == {*listed, "SHA256SUMS", "preact.d.ts"}
+    assert {file.name for file in VENDOR.iterdir()} == {*listed, "SHA256SUMS", "preact.d.ts", "codemirror.d.ts"}
 
 
 def test_every_bundled_package_comes_with_its_licence() -> None:
@@ -22,6 +24,7 @@ def test_every_bundled_package_comes_with_its_licence() -> None:
         assert f"{name} {version}, " in licences
 
 
-def test_the_bundle_names_no_address_but_those_of_xml_namespaces() -> None:
-    addresses = set(re.findall(r"https?://[^\s\"'`]+", (VENDOR / "preact.js").read_text()))
+@pytest.mark.parametrize("bundle", ["preact.js", "codemirror.js"])
+def test_a_bundle_names_no_address_but_those_of_xml_namespaces(bundle: str) -> None:
+    addresses = set(re.findall(r"https?://[^\s\"'`]+", (VENDOR / bundle).read_text()))
     assert addresses <= {"http://www.w3.org/1998/Math/MathML", "http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg"}

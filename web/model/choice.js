@@ -10,6 +10,8 @@ export const place = signal("");
 export const selected = signal(/** @type {import("./message.js").Message | null} */ (null));
 /** The name of the open tab of the detail, where the message has it. */
 export const tab = signal("diff");
+/** Of whom the tab Why tells, where several are compared: an identity's id. */
+export const whyFor = signal("");
 /** Whether the list stays at its end. */
 export const following = signal(true);
 /** Messages from this number on are kept but not listed yet; Infinity while nothing is paused. */
@@ -100,6 +102,15 @@ export function seek(eventId) {
   if (eventId) look();
 }
 
+/** Opens a message and asks why this identity got it or not. */
+export function selectWhy(/** @type {import("./message.js").Message} */ message, who) {
+  batch(() => {
+    select(message);
+    whyFor.value = who;
+    tab.value = "why";
+  });
+}
+
 /** Opens the message `by` rows further, counted from the open one or from the end. */
 export function selectStep(by) {
   const last = countRows() - 1;
@@ -120,8 +131,9 @@ export function goTo(name, at = "") {
 }
 
 /**
- * @typedef {{ kind: "identity", preset?: "user" | "anon", compare?: boolean } | { kind: "join", name?: string } | { kind: "claims", id: string }
- *   | { kind: "keys" } | { kind: "more" } | { kind: "previews" }} OpenDialog
+ * @typedef {{ kind: "identity", preset?: "user" | "anon", compare?: boolean, stay?: boolean } | { kind: "join", name?: string } | { kind: "claims", id: string }
+ *   | { kind: "keys" } | { kind: "more" } | { kind: "previews" }
+ *   | { kind: "disconnect", connection: import("../admin.js").Connection }} OpenDialog
  */
 export const dialog = signal(/** @type {OpenDialog | null} */ (null));
 /** Whether the channels are pulled out over the list, where there is no room for them beside it. */

@@ -1,6 +1,6 @@
 // The list: only the rows in sight exist in the page, whatever the number of messages; it stays at its end while it follows.
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
-import { follow, following, listedRows, paused, select, selected, unfollow } from "../model/choice.js";
+import { follow, following, listedRows, paused, select, selected, selectWhy, unfollow } from "../model/choice.js";
 import { revision, view } from "../model/feed.js";
 import { search } from "../model/filter.js";
 import { identities, identityOf } from "../model/identities.js";
@@ -25,6 +25,12 @@ const NARROW = matchMedia("(max-width: 760px)");
 const rowHeight = () => (NARROW.matches ? 52 : 28);
 /** Rows that were evicted and whose place is still blank at the top. */
 const blank = (/** @type {Place} */ place) => view.dropped - place.origin;
+
+/** A click on somebody's mark asks why for them; anywhere else it opens the message. */
+function pick(message, who) {
+  if (who && message.eventId) selectWhy(message, who);
+  else select(message);
+}
 
 export function List() {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
@@ -108,7 +114,7 @@ function rowsBetween(first, last, { lanes, pool, place }) {
       lanes=${lanes}
       lens=${viewed.value}
       words=${words}
-      onPick=${select}
+      onPick=${pick}
     />`);
   }
   return drawn;

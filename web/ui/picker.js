@@ -24,7 +24,7 @@ const SHOWN = 4;
 
 /** @typedef {import("../api.js").User} User */
 
-export function IdentityDialog({ preset = "user", compare = false }) {
+export function IdentityDialog({ preset = "user", compare = false, stay = false }) {
   const most = config.value?.impersonation_seconds ?? 900;
   const [kind, setKind] = useState(/** @type {import("../api.js").Ask["kind"]} */ (preset));
   const [user, setUser] = useState(/** @type {User | null} */ (null));
@@ -51,7 +51,7 @@ export function IdentityDialog({ preset = "user", compare = false }) {
       batch(() => {
         if (compare) compared.value = live().map((one) => one.id);
         closeDialog();
-        section.value = "live";
+        if (!stay) section.value = "live";
       });
     } catch (error) {
       setProblem(error instanceof ApiError ? [error.message, error.hint].filter(Boolean).join(". ") : String(error));

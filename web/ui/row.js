@@ -32,7 +32,7 @@ export class Row extends Component {
       aria-label=${rowName(message)}
       data-k=${message.kind}
       data-commit=${wire ? message.commitId : undefined}
-      onClick=${() => onPick(message)}
+      onClick=${(event) => onPick(message, event.target.closest("[data-who]")?.dataset.who)}
     >
       <span class="c-wire" data-w=${wire || undefined}></span>
       <time class="c-time" role="gridcell">${clockTime(message.time)}<span class="ms">${milliseconds(message.time)}</span>
@@ -118,5 +118,6 @@ function unitOf(lag) {
 function lane(message, who) {
   const receipt = message.receipt(who);
   const mark = receipt?.mark ?? "skipped";
-  return html`<span class="c-lane" role="gridcell" key=${who}><${Mark} verdict=${mark} word=${false} label=${mark} /></span>`;
+  return html`<span class="c-lane" role="gridcell" key=${who} data-who=${who}><${Mark} verdict=${mark} word=${false} label=${mark} />
+    </span>`;
 }

@@ -22,7 +22,7 @@ const KEYS = [
   ["End", "follow the newest"],
   ["1 2 3 4 5", "changes, broadcast, presence, system, heartbeats; with Shift only these"],
   ["6", "denied"],
-  ["f", "diff"],
+  ["f, w", "diff, why"],
   ["[ ]", "previous, next tab"],
   ["d", "compare views"],
   ["i", "view as someone"],

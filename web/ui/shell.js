@@ -1,6 +1,6 @@
 // Puts the page together: bars, panes, the whole-width pages, and the dialog that is open.
 import { html, useEffect } from "../vendor/preact.js";
-import { dialog, drawer, section, selected } from "../model/choice.js";
+import { dialog, drawer, section, selected, tab } from "../model/choice.js";
 import { channels } from "../model/channels.js";
 import { counts } from "../model/feed.js";
 import { identities } from "../model/identities.js";
@@ -50,7 +50,7 @@ function Panes() {
 function LivePanes() {
   const open = selected.value !== null && selected.value.kind !== "gap";
   return html`<div class="panes" data-view=${comparing.value ? "compare" : "one"} data-open=${open}
-    data-section=${section.value}>
+    data-section=${section.value} data-tab=${tab.value}>
     <${Left} />
     ${
       drawer.value &&
@@ -62,12 +62,15 @@ function LivePanes() {
   </div>`;
 }
 
+const loadDisconnect = () => import("./connections.js").then((module) => module.DisconnectDialog);
+
 function OpenDialog() {
   const open = dialog.value;
   if (open === null) return null;
   switch (open.kind) {
     case "identity":
-      return html`<${IdentityDialog} key="identity" preset=${open.preset} compare=${open.compare} />`;
+      return html`<${IdentityDialog} key="identity" preset=${open.preset} compare=${open.compare}
+        stay=${open.stay} />`;
     case "join":
       return html`<${JoinDialog} key=${`join ${open.name ?? ""}`} name=${open.name} />`;
     case "claims":
@@ -78,6 +81,8 @@ function OpenDialog() {
       return html`<${MoreDialog} key="more" />`;
     case "previews":
       return html`<${PreviewsDialog} key="previews" />`;
+    case "disconnect":
+      return html`<${Lazy} key="disconnect" load=${loadDisconnect} connection=${open.connection} />`;
   }
 }
 

@@ -12,6 +12,9 @@ import { offered } from "../model/previews.js";
 
 const isRow = (message) => shownReceipt(message)?.frame?.event === "postgres_changes";
 
+/** Whether the service knows the event by an id, so that it can be asked about it. */
+const isKnown = (message) => message.eventId !== "";
+
 /** @type {Tab[]} */
 export const TABS = [
   {
@@ -23,6 +26,15 @@ export const TABS = [
   },
   { name: "message", words: "Message", shows: () => true, load: () => import("./payload.js").then((module) => module.Payload) },
   { name: "diff", words: "Diff", key: "f", shows: isRow, load: () => import("./diff.js").then((module) => module.Diff) },
+  {
+    name: "why",
+    words: "Why",
+    key: "w",
+    whole: true,
+    shows: isKnown,
+    load: () => import("./why.js").then((module) => module.Why),
+  },
+  { name: "who", words: "Who", whole: true, shows: isKnown, load: () => import("./who.js").then((module) => module.WhoElse) },
   { name: "timing", words: "Timing", shows: () => true, load: () => import("./timing.js").then((module) => module.Timing) },
   { name: "copy", words: "Copy as", shows: () => true, load: () => import("./copyas.js").then((module) => module.CopyAs) },
 ];

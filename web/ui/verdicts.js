@@ -1,6 +1,6 @@
 // Compare mode's detail: who of those compared saw the message, why the others did not, and the tally of everything kept.
 import { html, useMemo } from "../vendor/preact.js";
-import { tab } from "../model/choice.js";
+import { selectWhy, tab } from "../model/choice.js";
 import { now } from "../model/clock.js";
 import { counts, ring } from "../model/feed.js";
 import { columnsIn } from "../model/message.js";
@@ -37,6 +37,11 @@ function Card({ one, message }) {
     <h3><${Who} letter=${one.letter} service=${one.kind === "service"} /><span>${one.name}</span><span class="role">
       ${one.role === one.name ? "" : one.role}</span><${Mark} verdict=${mark} /></h3>
     <${Cause} one=${one} receipt=${receipt} message=${message} />
+    ${
+      message.eventId &&
+      html`<button type="button" class="more cmp-why" aria-label=${`Why, for ${one.name}`}
+      onClick=${() => selectWhy(message, one.id)}>Why<${Icon} name="i-chev" /></button>`
+    }
   </li>`;
 }
 

@@ -1,0 +1,58 @@
+// The policy that is being written: its text, for whom it is tried on real rows, and the text of the migration.
+import { computed, signal } from "../vendor/preact.js";
+import { askAssistant, fetchTemplates, tryPolicy } from "../admin.js";
+import { identities, live } from "./identities.js";
+import { sessionOf } from "./desk.js";
+import { policies } from "./matrix.js";
+import { readPolicy, writePolicy } from "./policysql.js";
+import { Question } from "./question.js";
+
+export const draft = signal("");
+/** Ids of the views, and names of roles, that the policy is tried as; null before anybody chose. */
+const chosen = signal(/** @type {Set<string> | null} */ (null));
+export const trial = new Question(tryPolicy);
+export const templates = new Question(fetchTemplates);
+export const assistant = new Question(askAssistant);
+/** The text that was tried last. */
+export const triedText = signal("");
+
+export const readDraft = computed(() => (draft.value.trim() ? readPolicy(draft.value) : null));
+
+/** The table that the draft is on, as the service lists it. */
+export const draftTable = computed(() => {
+  const policy = readDraft.value?.policy;
+  return policy && policies.state.value.answer?.tables.find((table) => table.schema === policy.schema && table.name === policy.table);
+});
+
+/** Whom it can be tried as: every live view, and the two roles that every client has. */
+export const candidates = computed(() => {
+  identities.value;
+  const views = live().map((one) => ({ key: one.id, name: one.name, role: one.role, letter: one.letter, service: one.kind === "service", body: { session_id: sessionOf(one) } }));
+  const roles = ["anon", "authenticated"]
+    .filter((role) => !views.some((view) => view.name === role))
+    .map((role) => ({ key: `role ${role}`, name: role, role: "without claims", letter: "", service: false, body: { role, claims: {} } }));
+  return [...views, ...roles];
+});
+
+export const tried = computed(() => candidates.value.filter((one) => (chosen.value ? chosen.value.has(one.key) : one.letter || candidates.value.every((each) => !each.letter))));
+
+export function toggleTried(key) {
+  const next = new Set(tried.value.map((one) => one.key));
+  if (!next.delete(key)) next.add(key);
+  chosen.value = next;
+}
+
+/** Takes up an existing policy. */
+export function edit(table, policy) {
+  draft.value = writePolicy(table.schema, table.name, policy);
+  trial.forget();
+}
+
+export function tryDraft() {
+  const policy = readDraft.value?.policy;
+  if (!policy || !tried.value.length) return;
+  triedText.value = draft.value;
+  const { schema, table, ...rest } = policy;
+  const replaces = draftTable.value?.policies.some((one) => one.name === policy.name) ? { replaces: policy.name } : {};
+  trial.ask({ schema, table, policy: { ...rest, ...replaces }, identities: tried.value.map((one) => one.body), limit: 50 });
+}

@@ -1,0 +1,144 @@
+// Reads a CREATE POLICY statement into its parts, and writes one from them. What is between the parentheses stays as it is.
+import { quoted } from "./sql.js";
+
+/**
+ * @typedef {{ schema: string, table: string, name: string, kind: "permissive" | "restrictive", command: string, roles: string[],
+ *   using: string | null, check: string | null }} PolicyText
+ * @typedef {{ policy: PolicyText, problem: "" } | { policy: null, problem: string, position: number }} Read
+ */
+
+// https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+const TOKEN =
+  /(?<space>\s+|--[^\n]*|\/\*[\s\S]*?\*\/)|(?<text>[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$(?<tag>\w*)\$[\s\S]*?\$\k<tag>\$)|(?<name>"(?:[^"]|"")+")|(?<word>[^\W\d][\w$]*)|(?<other>[\s\S])/gu;
+const COMMANDS = ["all", "select", "insert", "update", "delete"];
+
+class Wrong extends Error {
+  constructor(text, at) {
+    super(text);
+    this.at = at;
+  }
+}
+
+/** @returns {Read} */
+export function readPolicy(text) {
+  try {
+    return { policy: new Reader(text).policy(), problem: "" };
+  } catch (error) {
+    if (!(error instanceof Wrong)) throw error;
+    return { policy: null, problem: error.message, position: [...text.slice(0, error.at)].length + 1 };
+  }
+}
+
+class Reader {
+  constructor(text) {
+    this.text = text;
+    /** @type {{ kind: string, text: string, at: number }[]} */
+    this.tokens = [];
+    for (const match of text.matchAll(TOKEN)) {
+      const kind = ["space", "text", "name", "word", "other"].find((name) => match.groups?.[name] !== undefined) ?? "other";
+      if (kind !== "space") this.tokens.push({ kind, text: match[0], at: match.index });
+    }
+    this.next = 0;
+  }
+
+  get token() {
+    return this.tokens[this.next] ?? { kind: "end", text: "", at: this.text.length };
+  }
+
+  /** Takes the next words if they are these. */
+  takes(...words) {
+    const here = this.tokens.slice(this.next, this.next + words.length);
+    if (here.length < words.length || here.some((token, i) => token.text.toLowerCase() !== words[i] || token.kind === "name")) return false;
+    this.next += words.length;
+    return true;
+  }
+
+  expects(...words) {
+    if (!this.takes(...words)) throw new Wrong(`Here should stand ${words.join(" ")}.`, this.token.at);
+  }
+
+  name(what) {
+    const { kind, text, at } = this.token;
+    if (kind !== "word" && kind !== "name") throw new Wrong(`Here should stand ${what}.`, at);
+    this.next += 1;
+    return kind === "name" ? text.slice(1, -1).replaceAll('""', '"') : text.toLowerCase();
+  }
+
+  oneOf(words) {
+    const found = words.find((word) => this.takes(word));
+    if (!found) throw new Wrong(`Here should stand ${words.slice(0, -1).join(", ")} or ${words.at(-1)}.`, this.token.at);
+    return found;
+  }
+
+  /** What stands between the next parentheses. */
+  inside(what) {
+    const open = this.token;
+    if (!this.takes("(")) throw new Wrong(`${what} wants its condition in parentheses.`, open.at);
+    for (let depth = 1; depth > 0; this.next += 1) {
+      if (this.token.kind === "end") throw new Wrong(`This parenthesis of ${what} is not closed.`, open.at);
+      depth += { "(": 1, ")": -1 }[this.token.text] ?? 0;
+    }
+    const condition = this.text.slice(open.at + 1, this.tokens[this.next - 1].at).trim();
+    if (!condition) throw new Wrong(`${what} has no condition.`, open.at);
+    return condition;
+  }
+
+  /** @returns {PolicyText} */
+  policy() {
+    this.expects("create", "policy");
+    const name = this.name("the policy’s name");
+    this.expects("on");
+    const first = this.name("the table");
+    const [schema, table] = this.takes(".") ? [first, this.name("the table")] : ["public", first];
+    const kind = this.takes("as") ? this.oneOf(["permissive", "restrictive"]) : "permissive";
+    const command = this.takes("for") ? this.oneOf(COMMANDS) : "all";
+    const roles = [];
+    if (this.takes("to")) {
+      do roles.push(this.name("a role"));
+      while (this.takes(","));
+    }
+    const using = this.takes("using") ? this.inside("USING") : null;
+    const check = this.takes("with", "check") ? this.inside("WITH CHECK") : null;
+    this.takes(";");
+    if (this.token.kind !== "end") throw new Wrong("The statement should end here; one policy at a time.", this.token.at);
+    this.fits(command, using, check);
+    return { schema, table, name, kind: /** @type {any} */ (kind), command, roles: roles.length ? roles : ["public"], using, check };
+  }
+
+  /** What Postgres would refuse when the policy is created (CREATE POLICY, "Policies Applied by Command Type"). */
+  fits(command, using, check) {
+    if (command === "insert" && using !== null) throw new Wrong("A policy for insert has no USING: there is no row yet. Use WITH CHECK.", this.token.at);
+    if (["select", "delete"].includes(command) && check !== null) {
+      throw new Wrong(`A policy for ${command} has no WITH CHECK: nothing is written. Use USING.`, this.token.at);
+    }
+    if (using === null && check === null) throw new Wrong("The policy has no condition: add USING or WITH CHECK.", this.token.at);
+  }
+}
+
+/** The statement for a policy as the service lists it. */
+export function writePolicy(schema, table, { name, kind, command, roles, using, check }) {
+  const all = String(command).toLowerCase();
+  return [
+    `create policy ${quoted(name)} on ${quoted(schema)}.${quoted(table)}`,
+    String(kind).toLowerCase() === "restrictive" ? "  as restrictive" : "",
+    all === "all" ? "" : `  for ${all}`,
+    roles.length && !(roles.length === 1 && roles[0] === "public") ? `  to ${roles.map(quoted).join(", ")}` : "",
+    using ? `  using (${bare(using)})` : "",
+    check ? `  with check (${bare(check)})` : "",
+  ]
+    .filter(Boolean)
+    .join("\n")
+    .concat(";\n");
+}
+
+/** Without the parentheses that Postgres puts around a whole expression. */
+function bare(expression) {
+  const text = expression.trim();
+  if (!text.startsWith("(")) return text;
+  let depth = 0;
+  for (const match of text.matchAll(TOKEN)) {
+    depth += { "(": 1, ")": -1 }[match[0]] ?? 0;
+    if (depth === 0) return match.index + 1 === text.length ? text.slice(1, -1).trim() : text;
+  }
+  return text;
+}
