@@ -71,7 +71,8 @@ class Authorizer:
         return Authorized(tuple(accepted), tuple(problems), Position(now, BEFORE))
 
     async def _check(self, connection: Connection, identity: Identity, binding: Binding, tables: Tables) -> Subscription:
-        conditions = parse_filter(binding.filter)
+        wanted = parse_filter(binding.filter)
+        conditions = wanted.conditions
         if "\x00" in binding.schema + binding.table:
             raise _not_served(binding)
         if "*" in (binding.schema, binding.table):
@@ -87,7 +88,8 @@ class Authorizer:
         checked = [await _check_condition(connection, shape, condition, readable) for condition in conditions]
         columns = [column for condition in checked if (column := shape.column(condition.column)) is not None]
         exact = frozenset((column.name, column.type_oid) for column in columns if column.comparable.exact)
-        return Subscription(binding, tuple(checked), exact)
+        rule = None if wanted.parts == conditions else wanted.replaced(iter(checked))
+        return Subscription(binding, tuple(checked), exact, rule)
 
     async def _table(self, connection: Connection, identity: Identity, binding: Binding) -> tuple[Shape, frozenset[str]]:
         """The table as it is, and the columns that the role may read."""

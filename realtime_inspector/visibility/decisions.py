@@ -261,13 +261,13 @@ class _Deciding:
     def _saw(self, subscription: Subscription, number: int) -> bool:
         """Whether the row as it was before could be seen, and passed the filter."""
         old_mask = self._evidence.old_mask
-        return self._sight.old_visible(number) and all(number in old_mask(c) for c in subscription.conditions)
+        return self._sight.old_visible(number) and subscription.holds(lambda condition: number in old_mask(condition))
 
     def _passes(self, subscription: Subscription, number: int) -> bool:
         askable = self._sight.askable(number)
         if askable is not None and any(condition.column not in askable for condition in subscription.conditions):
             return False
-        return all(number in self._evidence.mask(condition) for condition in subscription.conditions)
+        return subscription.holds(lambda condition: number in self._evidence.mask(condition))
 
     def _unfiltered(self, wanting: Iterable[Subscription]) -> Verdict:
         for condition in (c for s in wanting for c in s.conditions):
@@ -281,11 +281,11 @@ def _limits(
 ) -> Mapping[Subscription, Position]:
     """Until when a socket must have joined to have been sent the row through each subscription.
 
-    Those with the same conditions, or without any, would have been sent it by the same delivery.
+    Those with the same filter, or without any, would have been sent it by the same delivery.
     """
     limits = {}
     for subscription in subscriptions if sent else ():
-        times = [at for other, at in sent if not subscription.conditions or other.conditions == subscription.conditions]
+        times = [at for other, at in sent if not subscription.conditions or other.filter == subscription.filter]
         if times:
             limits[subscription] = max(times)
     return limits

@@ -2,13 +2,17 @@
 
 Grammar (Realtime protocol): `column=[not.]operator.value`, several joined by commas, which means AND. A value may be
 quoted with `"` (escapes `\\"` and `\\\\`); commas inside quotes or parentheses do not separate.
+
+Extension (as in PostgREST): `[not.]or=(…)` and `[not.]and=(…)`, in whose parentheses stand `column.[not.]operator.value`,
+`[not.]or(…)` and `[not.]and(…)`. A negation is carried down to the conditions, each of which does not hold for NULL, negated or
+not: so a filter holds exactly where SQL would say TRUE, and never where it would say NULL.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from operator import ge, gt, le, lt
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.visibility.patterns import objection
@@ -17,9 +21,13 @@ OPERATORS = frozenset(["eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ili
 TEXT_OPERATORS = frozenset(("like", "ilike", "match", "imatch"))
 EQUALITIES = frozenset(("eq", "neq", "in", "isdistinct"))
 MAX_IN_VALUES = 100
+MAX_CONDITIONS = 100
+MAX_DEPTH = 10
 _ORDERINGS = {"lt": lt, "lte": le, "gt": gt, "gte": ge}
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII).fullmatch  # the column may have been text when the filter was accepted
 _CONDITION = re.compile(r"([^=]+)=(not\.)?([a-z]+)\.(.*)", re.DOTALL)
+_MEMBER = re.compile(r'("(?:[^"\\]|\\.)+"|[^."]+)\.(not\.)?([a-z]+)\.(.*)', re.DOTALL)
+_GROUP = re.compile(r"(not\.)?(and|or)(=?)\((.*)\)", re.DOTALL)
 
 
 class InvalidFilter(RealtimeError):
@@ -41,6 +49,29 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions and groups of which all ("and") or any ("or") must hold; no group is negated itself."""
+
+    kind: Literal["and", "or"]
+    parts: "tuple[Condition | Group, ...]"
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All of them, however deep, in the order in which they stand."""
+        return tuple(leaf for part in self.parts for leaf in ((part,) if isinstance(part, Condition) else part.conditions))
+
+    def holds(self, passes: Callable[[Condition], bool]) -> bool:
+        """Whether it holds, given what each condition says."""
+        found = (passes(part) if isinstance(part, Condition) else part.holds(passes) for part in self.parts)
+        return all(found) if self.kind == "and" else any(found)
+
+    def replaced(self, conditions: Iterator[Condition]) -> "Group":
+        """The same with other conditions, given in their order."""
+        parts = [next(conditions) if isinstance(part, Condition) else part.replaced(conditions) for part in self.parts]
+        return Group(self.kind, tuple(parts))
+
+
+@dataclass(frozen=True, slots=True)
 class Comparable:
     """How a column's values may be compared without the database.
 
@@ -52,11 +83,14 @@ class Comparable:
     integer: bool
 
 
-def parse_filter(text: str | None) -> tuple[Condition, ...]:
-    """The conditions of a filter text, none for a blank one. Raises InvalidFilter with the protocol's wording."""
+def parse_filter(text: str | None) -> Group:
+    """What a filter text asks for, without parts if it is blank. Raises InvalidFilter with the protocol's wording."""
     if text is None or not text.strip():
-        return ()
-    return tuple(_parse_condition(segment) for segment in _segments(text))
+        return Group("and", ())
+    found = Group("and", tuple(_parse_part(segment, _CONDITION, 0, negated=False) for segment in _segments(text)))
+    if len(found.conditions) > MAX_CONDITIONS:
+        raise InvalidFilter(f"too many conditions in a filter. Maximum {MAX_CONDITIONS}")
+    return found
 
 
 def describe(condition: Condition) -> str:
@@ -92,13 +126,27 @@ def _is(wanted: str, value: str | None) -> bool:
     return value == wanted[0]  # the output function of boolean gives t and f
 
 
-def _parse_condition(segment: str) -> Condition:
+def _parse_part(segment: str, form: re.Pattern[str], depth: int, *, negated: bool) -> Condition | Group:
+    """A part of a filter as it stands at this depth; negated where what it stands in is."""
+    group = _GROUP.fullmatch(segment.strip())
+    if group is None or bool(group[3]) is not (depth == 0):
+        condition = _parse_condition(segment, form)
+        return replace(condition, negated=condition.negated is not negated)
+    if depth == MAX_DEPTH:
+        raise InvalidFilter(f"groups in a filter are nested too deep. Maximum {MAX_DEPTH}")
+    negated = negated is not bool(group[1])
+    parts = tuple(_parse_part(part, _MEMBER, depth + 1, negated=negated) for part in _segments(group[4]))
+    return Group("or" if (group[2] == "or") is not negated else "and", parts)
+
+
+def _parse_condition(segment: str, form: re.Pattern[str]) -> Condition:
     if not segment.strip():
         raise InvalidFilter("filter must not contain empty segments (check for extra commas)")
-    match = _CONDITION.fullmatch(segment.strip())
+    match = form.fullmatch(segment.strip())
     if match is None or match[3] not in OPERATORS:
         raise InvalidFilter(f"Error parsing `filter` params: {segment.strip()!r}")
     column, negated, operator, raw = match[1].strip(), bool(match[2]), match[3], match[4]
+    column = _unquote(column) if form is _MEMBER else column
     if "\x00" in segment:
         raise InvalidFilter("filter must not contain NUL characters")
     if operator == "in":

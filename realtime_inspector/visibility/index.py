@@ -13,6 +13,7 @@ import orjson
 from realtime_inspector.model import BEGINNING, Change, Identity, Operation, Position, Relation
 from realtime_inspector.visibility.claims import owner
 from realtime_inspector.visibility.crowd import Crowd, Touched
+from realtime_inspector.visibility.filters import Condition, Group
 from realtime_inspector.visibility.lookup import TypedColumn, by_new_value, by_old_value
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
@@ -362,7 +363,21 @@ def _by_table(subscriptions: Iterable[Subscription]) -> dict[tuple[str, str], li
 def _lookup(subscription: Subscription) -> tuple[TypedColumn, tuple[str, ...]] | None:
     """An equality by which the subscription can be found; the authorizer marked those that texts can decide."""
     exact = dict(subscription.exact_columns)
-    for condition in subscription.conditions:
-        if condition.operator in ("eq", "in") and not condition.negated and condition.column in exact:
-            return (condition.column, exact[condition.column]), condition.values
+    for part in subscription.parts:
+        if (values := _values(part)) is not None and (column := _columns(part)[0]) in exact:
+            return (column, exact[column]), values
     return None
+
+
+def _values(part: Condition | Group) -> tuple[str, ...] | None:
+    """The values one of which its only column must have where it holds; None where other values may do."""
+    if isinstance(part, Condition):
+        return part.values if part.operator in ("eq", "in") and not part.negated else None
+    if len(set(_columns(part))) != 1:
+        return None
+    found = [_values(each) for each in part.parts]
+    return None if None in found else tuple(dict.fromkeys(value for values in found for value in values or ()))
+
+
+def _columns(part: Condition | Group) -> list[str]:
+    return [condition.column for condition in ((part,) if isinstance(part, Condition) else part.conditions)]

@@ -251,11 +251,11 @@ class Recall(Generic[Holder]):
             self._put(row, ())
 
     def leave(self, number: int, subscriptions: Iterable[Subscription]) -> None:
-        """The row that the change found is out of the sight of these subscriptions, and of those with the same conditions."""
+        """The row that the change found is out of the sight of these subscriptions, and of those with the same filter."""
         row = self._passage.found[number]
         if row is not None:
-            left = {subscription.conditions for subscription in subscriptions}
-            self._put(row, tuple(pair for pair in self._sent(row) if self._subscriptions[pair[0]].conditions not in left))
+            left = {subscription.filter for subscription in subscriptions}
+            self._put(row, tuple(pair for pair in self._sent(row) if self._subscriptions[pair[0]].filter not in left))
             self._left.append(row)
 
     def has_left(self, number: int) -> bool:

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_inspector.visibility.filters import Comparable, Condition, InvalidFilter, describe, matches, parse_filter
+from realtime_inspector.visibility.filters import (
+    MAX_CONDITIONS,
+    MAX_DEPTH,
+    Comparable,
+    Condition,
+    Group,
+    InvalidFilter,
+    describe,
+    matches,
+    parse_filter,
+)
 
 EXACT, NUMBER, OPAQUE = Comparable(True, False), Comparable(True, True), Comparable(False, False)
 
@@ -30,7 +40,34 @@ EXACT, NUMBER, OPAQUE = Comparable(True, False), Comparable(True, True), Compara
     ],
 )
 def test_filters_are_parsed(text: str | None, expected: tuple[Condition, ...]) -> None:
-    assert parse_filter(text) == expected
+    assert parse_filter(text) == Group("and", expected)
+
+
+A, B, C = Condition("a", "eq", ("1",)), Condition("b", "gt", ("2",)), Condition("c", "is", ("null",))
+NOT_A, NOT_B = (Condition(each.column, each.operator, each.values, True) for each in (A, B))
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("or=(a.eq.1,b.gt.2)", (Group("or", (A, B)),)),
+        (" or=( a.eq.1 , b.gt.2 ) ", (Group("or", (A, Condition("b", "gt", ("2",)))),)),
+        ("and=(a.eq.1,b.gt.2)", (Group("and", (A, B)),)),
+        ("not.or=(a.eq.1,b.gt.2)", (Group("and", (NOT_A, NOT_B)),)),
+        ("not.and=(a.eq.1,b.not.gt.2)", (Group("or", (NOT_A, B)),)),
+        ("c=is.null,or=(a.eq.1,and(b.gt.2,c.is.null))", (C, Group("or", (A, Group("and", (B, C)))))),
+        ("or=(c.is.null,not.and(a.eq.1,not.or(b.not.gt.2)))", (Group("or", (C, Group("or", (NOT_A, Group("or", (NOT_B,)))))),)),
+        (
+            'or=("a.b".eq."x,)y",c.in.(1,"2,3"))',
+            (Group("or", (Condition("a.b", "eq", ("x,)y",)), Condition("c", "in", ("1", "2,3")))),),
+        ),
+        ('or=("say \\"hi\\"".eq.1)', (Group("or", (Condition('say "hi"', "eq", ("1",)),)),)),
+        ("or=eq.5", (Condition("or", "eq", ("5",)),)),
+        ("or=(or.eq.5)", (Group("or", (Condition("or", "eq", ("5",)),)),)),
+    ],
+)
+def test_groups_are_parsed_and_negations_carried_down(text: str, parts: tuple[Condition | Group, ...]) -> None:
+    assert parse_filter(text).parts == parts
 
 
 @pytest.mark.parametrize(
@@ -44,6 +81,17 @@ def test_filters_are_parsed(text: str | None, expected: tuple[Condition, ...]) -
         ("id=in.(" + ",".join("1" * 101) + ")", "too many values for `in` filter. Maximum 100"),
         ("at=is.soon", "must be null, true, false or unknown"),
         ("id=eq.\x00", "must not contain NUL"),
+        ("or=()", "filter must not contain empty segments"),
+        ("or=(a.eq.1,)", "filter must not contain empty segments"),
+        ("or=(a=eq.1)", "Error parsing `filter` params"),
+        ("or=(a.near.1)", "Error parsing `filter` params"),
+        ("or=(a.eq.1", "Error parsing `filter` params"),
+        ("or(a.eq.1)", "Error parsing `filter` params"),
+        ("a=eq.1,or(a.eq.1)", "Error parsing `filter` params"),
+        ("or=(a.in.1)", "must be wrapped by parentheses"),
+        ("or=" + "(or" * MAX_DEPTH + "(a.eq.1)" + ")" * MAX_DEPTH, "nested too deep"),
+        ("or=(" + ",".join(["a.eq.1"] * (MAX_CONDITIONS + 1)) + ")", "too many conditions in a filter. Maximum 100"),
+        (",".join(["a=eq.1"] * (MAX_CONDITIONS + 1)), "too many conditions in a filter. Maximum 100"),
     ],
 )
 def test_wrong_filters_are_refused_in_words(text: str, message: str) -> None:
@@ -55,7 +103,7 @@ def test_wrong_filters_are_refused_in_words(text: str, message: str) -> None:
 @given(st.text())
 def test_no_text_crashes_the_parser(text: str) -> None:
     try:
-        conditions = parse_filter(text)
+        conditions = parse_filter(text).conditions
     except InvalidFilter:
         return
     assert all(condition.column and condition.values for condition in conditions)

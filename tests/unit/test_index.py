@@ -1,5 +1,7 @@
 """The index finds whom a change may concern: by table, by wildcard, by value; and forgets whoever left."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from realtime_inspector.model import (
     ReplicaIdentity,
     Row,
 )
-from realtime_inspector.visibility.filters import Condition
+from realtime_inspector.visibility.filters import Condition, Group
 from realtime_inspector.visibility.index import Index, wants
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
@@ -206,6 +208,20 @@ def test_events_are_wanted_by_name_or_all() -> None:
     assert not wants(Subscription(binding(event="INSERT")), Operation.UPDATE)
 
 
+def by_either(*wanted: tuple[str, bool]) -> Subscription:
+    """Owners of whom any will do, some of them negated."""
+    each = [by_owner(name, negated=negated) for name, negated in wanted]
+    conditions = tuple(condition for subscription in each for condition in subscription.conditions)
+    return replace(each[0], conditions=conditions, rule=Group("and", (Group("or", conditions),)))
+
+
+def test_an_or_of_equalities_on_one_column_is_looked_up_and_no_other() -> None:
+    index = subscribed(found=by_either(("alice", False), ("bob", False)), asked=by_either(("alice", False), ("bob", True)))
+    assert not index._buckets["public", "tweets"].watching
+    assert reached(index, change(("1", "carol"))) == {"asked"}
+    assert reached(index, change(("1", "bob"))) == {"asked", "found"}
+
+
 OWNERS = st.sampled_from(["alice", "bob", "carol"])
 SUBSCRIPTIONS = st.one_of(
     st.just(Subscription(binding())),
@@ -213,6 +229,7 @@ SUBSCRIPTIONS = st.one_of(
     st.just(Subscription(binding("notes"))),
     st.lists(OWNERS, min_size=1, max_size=3, unique=True).map(lambda owners: by_owner(*owners)),
     OWNERS.map(lambda owner: by_owner(owner, negated=True)),
+    st.lists(st.tuples(OWNERS, st.booleans()), min_size=1, max_size=3).map(lambda each: by_either(*each)),
 )
 
 
@@ -239,7 +256,7 @@ def test_the_index_reaches_everybody_whom_asking_each_would_reach(
 def _concerns(subscription: Subscription, owner: str) -> bool:
     if subscription.binding.table == "notes":
         return False
-    return all((owner in c.values) is not c.negated for c in subscription.conditions)
+    return subscription.holds(lambda condition: (owner in condition.values) is not condition.negated)
 
 
 # Coming back.

@@ -96,6 +96,12 @@ FILTERS = {
     "due=lt.2026-03-01T00:00:00+01:00": "due < '2026-03-01T00:00:00+01:00'",
     "kind=eq.ab": "kind = 'ab'",
     "id=gt.1,id=lt.6,name=not.is.null": "id > 1 and id < 6 and name is not null",
+    "or=(id.eq.1,id.eq.4)": "id = 1 or id = 4",
+    "or=(name.eq.anna,price.gt.50,done.is.null)": "name = 'anna' or price > 50 or done is null",
+    "not.or=(name.eq.anna,price.gt.50)": "not (name = 'anna' or price > 50)",
+    'id=lt.6,or=(name.in.(zoe,"O\'Neil, Bo"),and(id.gte.2,not.or(name.like.z%,done.is.true)))': (
+        "id < 6 and (name in ('zoe', 'O''Neil, Bo') or (id >= 2 and not (name like 'z%' or done is true)))"
+    ),
 }
 ROWS = """(values
     (1, 'anna', 12.50, true, '2026-02-28 22:30+00', 'ab'),
