@@ -10,21 +10,23 @@ import structlog
 
 from realtime_inspector.broker.local import LocalBroker
 from realtime_inspector.channel.limits import Limits
-from realtime_inspector.errors import DatabaseUnavailable, SetupError
+from realtime_inspector.errors import SetupError
 from realtime_inspector.hub import Hub
+from realtime_inspector.hub.endings import Watch
 from realtime_inspector.model import LEGACY, Binding, Identity
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.pipeline.inquiry import Inquirer
 from realtime_inspector.pipeline.receivers import Receivers
 from realtime_inspector.ports import Outlet
-from realtime_inspector.postgres.audit import Audit, Pool
-from realtime_inspector.postgres.connect import open_pool
-from realtime_inspector.postgres.looked import Looked
+from realtime_inspector.postgres.audit import Audit
+from realtime_inspector.postgres.connect import Pool, open_pool
 from realtime_inspector.postgres.published import published_tables
+from realtime_inspector.postgres.trail import Trail
 from realtime_inspector.postgres.users import Users
 from realtime_inspector.replication.retention import Retention
 from realtime_inspector.server import admin, inspecting, logs
 from realtime_inspector.server.connection import Wire
+from realtime_inspector.server.deps import Dependencies
 from realtime_inspector.server.http import Site, application
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.metrics import Metrics
@@ -35,7 +37,6 @@ from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.subscription import Authorized
 
 ADMIN_CONNECTIONS: Final = 4
-RETRY_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 0.5
 AT_MOST_ONCE: Final = "Changes come from triggers: at most once, with a gap notice after every reconnection"
 _log = structlog.get_logger(__name__)
@@ -70,7 +71,7 @@ async def _serve(server: Server, hub: Hub, database: "_Database | None", on_read
         _log.info("ready", url=server.url)
         on_ready(server.url, server.port)
 
-    hub.start()
+    hub.start(*([database.watch.run(hub.close_session)] if database else []))
     serving, stopping, preparing = (asyncio.create_task(work) for work in (server.serve(), stop.wait(), prepare()))
     try:
         await asyncio.wait({serving, stopping, preparing}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +115,7 @@ def _build(
         publish=hub.publish,
         unready=database.unready if database else list,
         metrics=metrics,
-        admin=database.routes(hub.close_session) if database else (),
+        admin=database.routes(hub) if database else (),
         notes=database.notes if database else list,
     )
     if database is not None:
@@ -152,49 +153,44 @@ class _Database:
     pipeline: Pipeline
     receivers: Receivers
     inquirer: Inquirer
-    prepared: asyncio.Event
+    audit: Audit
+    watch: Watch
 
     async def prepare(self) -> None:
-        """Returns when changes flow and the impersonations that were ended are known."""
+        """Returns when changes flow and it is known what was ended and revoked."""
         await self.pipeline.attached()
-        while True:
-            try:
-                revoked = await Audit(self.pool).revoked()
-                break
-            except DatabaseUnavailable as error:
-                _log.warning("impersonations_not_read", reason=error.text)
-                await asyncio.sleep(RETRY_SECONDS)
-        for session_id, expires_at in revoked:
-            self.keys.revoke(session_id, expires_at)
-        self.keys.knows_revoked = True
-        self.prepared.set()
+        await self.watch.known.wait()
 
     def unready(self) -> Sequence[str]:
         """Why the service does not serve."""
         status = self.pipeline.status()
         if not status["attached"]:
             return [f"The stream of changes is not attached: {status['fault']}"]
-        return [] if self.prepared.is_set() else ["Ended impersonations are not known yet"]
+        return [] if self.keys.knows_revoked else ["It is not known what was ended or revoked"]
 
     def notes(self) -> Sequence[str]:
         """What whoever runs the service should know."""
         promise = [AT_MOST_ONCE] if self.settings.source == "notify" else []
         return [*promise, note] if (note := self.pipeline.guard.note) else promise
 
-    def routes(self, close_session: Callable[[str], None]) -> list[Any]:
+    def routes(self, hub: Hub) -> list[Any]:
         """What admins can ask for."""
-        looking = inspecting.Inspecting(self.settings, self.keys, Looked(self.pool), self.inquirer)
-        return [*admin.routes(self.dependencies(close_session)), *inspecting.routes(looking)]
+        looking = inspecting.Inspecting(self.settings, self.keys, self.audit, self.inquirer)
+        return [*admin.routes(self.dependencies(hub)), *inspecting.routes(looking)]
 
-    def dependencies(self, close_session: Callable[[str], None]) -> admin.Dependencies:
+    def dependencies(self, hub: Hub) -> Dependencies:
         """What the admin interface asks of the rest."""
-        return admin.Dependencies(
+        return Dependencies(
             settings=self.settings,
             keys=self.keys,
-            audit=Audit(self.pool),
+            audit=self.audit,
             users=Users(self.pool, self.settings.users_query),
             tables=lambda: published_tables(self.pool, self.settings.publication),
-            close_session=close_session,
+            close_session=hub.close_session,
+            trail=Trail(self.pool),
+            connections=hub.connections,
+            disconnect=hub.disconnect,
+            refresh_endings=self.watch.look,
         )
 
 
@@ -213,7 +209,8 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     receivers = Receivers.open(settings, index)
     inquirer = Inquirer(settings, pipeline.event, receivers)
     try:
-        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, asyncio.Event())
+        audit = Audit(pool)
+        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, audit, Watch(audit, keys))
     finally:
         closing: list[Any] = [inquirer.close(), pipeline.close(), pool.close()]
         await asyncio.wait([asyncio.ensure_future(each) for each in closing], timeout=CLOSE_SECONDS)

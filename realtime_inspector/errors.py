@@ -5,6 +5,7 @@ RealtimeError
         TokenMissing, TokenExpired, TokenMalformed, TokenSignatureInvalid, TokenClaimsInvalid, RoleNotAllowed, KeysUnavailable
             KeyUnknown (a TokenSignatureInvalid)
     AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
+    TooManyAttempts, SignInFailed
     MalformedFrame, UnsupportedVersion, TableNotServed
     TooManyConnections, TooManyJoins, TooManyMessages
     SourceError
@@ -13,6 +14,7 @@ RealtimeError
     SetupError
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from realtime_inspector.model import Problem
@@ -29,6 +31,11 @@ class RealtimeError(Exception):
         self.text = text or (self.__doc__ or "").strip()
         self.remedy = hint or self.hint
         super().__init__(self.text)
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        """Further fields of the answer in HTTP."""
+        return {}
 
     @property
     def problem(self) -> Problem:
@@ -182,6 +189,22 @@ class TableNotServed(RealtimeError):
     code = "TableNotServed"
     status = 400
     hint = "Is the table in the publication? `alter publication supabase_realtime add table …` serves it at once."
+
+
+class TooManyAttempts(RealtimeError):
+    """Too many attempts"""
+
+    code = "TOO_MANY_REQUESTS"
+    status = 429
+    hint = "Wait a minute."
+
+
+class SignInFailed(RealtimeError):
+    """E-mail or password is wrong"""
+
+    code = "INVALID_CREDENTIALS"
+    status = 401
+    hint = "RTI_ADMINS says who may sign in; `realtime-inspector admin password` makes an entry for it."
 
 
 class MediaTypeUnsupported(RealtimeError):

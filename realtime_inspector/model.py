@@ -192,7 +192,8 @@ class Problem:
 class Token:
     """A verified token: whom it speaks for, until when (seconds since 1970), and whether somebody impersonates.
 
-    `session_id` and `actor` are set on tokens that this service issued for an impersonation.
+    `session_id` and `actor` are set on tokens that this service issued for an impersonation. `login`: the sign-in of an admin
+    that the token comes from, if there was one.
     """
 
     identity: Identity
@@ -200,3 +201,10 @@ class Token:
     claims: dict[str, object] = field(hash=False, compare=False)
     session_id: str | None = None
     actor: str | None = None
+    login: str | None = None
+
+    @property
+    def person(self) -> str | None:
+        """Who is behind it: the admin who impersonates, otherwise the subject."""
+        subject = self.claims.get("sub")
+        return self.actor or (subject if isinstance(subject, str) else None)

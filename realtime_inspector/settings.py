@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_roles: tuple[str, ...] = ("anon", "authenticated", "service_role")
     privileged_roles: tuple[str, ...] = ("service_role",)
     admin_role: str = "inspector_admin"
+    admins: tuple[str, ...] = ()
+    admin_seconds: Count = 28_800
     allowed_origins: tuple[str, ...] = ()
     socket_origins: tuple[str, ...] = ()
     search_path: str = "public, extensions"
@@ -70,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 LISTS: Final = frozenset(
-    {"jwt_claims", "api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "socket_origins", "claims_read"}
+    {"admins", "jwt_claims", "api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "socket_origins", "claims_read"}
 )
 OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_URL", "RTI_KEY"})
 """Variables with our prefix that are no settings of the service: they are for commands, programs, tests and examples."""

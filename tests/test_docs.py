@@ -7,6 +7,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -24,6 +25,7 @@ from realtime_inspector.errors import RealtimeError
 from realtime_inspector.model import Reason
 from realtime_inspector.protocol.join import parse_join
 from realtime_inspector.server import admin, connection, http, inspecting
+from realtime_inspector.server.deps import Dependencies
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.metrics import PREFIX as METRICS
 from realtime_inspector.server.metrics import Metrics
@@ -128,7 +130,9 @@ def test_no_page_names_a_variable_that_does_not_exist() -> None:
 
 
 def options(command: click.Command) -> set[str]:
-    return {name for parameter in command.params for name in parameter.opts if name.startswith("--")} - {"--help"}
+    """Those of the command, or of all that it consists of."""
+    parts = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    return {name for part in parts for parameter in part.params for name in parameter.opts if name.startswith("--")} - {"--help"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -191,7 +195,14 @@ def test_the_status_of_every_error_is_right() -> None:
 
 
 def test_every_close_code_stands_there() -> None:
-    used = {hub.INTERNAL_ERROR, hub.SESSION_ENDED, connection.SLOW_CONSUMER, connection.GOING_AWAY, connection.SERVICE_RESTART}
+    used = {
+        hub.INTERNAL_ERROR,
+        hub.SESSION_ENDED,
+        hub.DISCONNECTED,
+        connection.SLOW_CONSUMER,
+        connection.GOING_AWAY,
+        connection.SERVICE_RESTART,
+    }
     table = cells(section("docs/errors.md", "## When a channel or a socket ends"))
     assert used <= {int(code) for row in table for code in re.findall(r"\d{4}", row[0])}
 
@@ -221,10 +232,10 @@ def test_every_log_event_stands_there_with_its_level() -> None:
 # What can be asked over HTTP.
 
 
-def dependencies(settings: Settings) -> admin.Dependencies:
+def dependencies(settings: Settings) -> Dependencies:
     """Enough to ask which routes there are."""
     nothing = cast(Any, None)
-    return admin.Dependencies(settings, Keys(settings), nothing, nothing, nothing, nothing)
+    return Dependencies(settings, Keys(settings), *[nothing] * (len(fields(Dependencies)) - 2))
 
 
 async def test_every_route_stands_there() -> None:

@@ -14,6 +14,8 @@ COMMANDS: Final = {
     "serve": "Run the service.",
     "doctor": "Check database and settings; every fault comes with its remedy.",
     "token": "Mint a token with the configured key.",
+    "audit": "Verify the audit trail, or take it away as a file.",
+    "admin": "Let admins sign in with a password, or take every right from one.",
     "tail": "Watch changes, broadcasts and presence in the terminal, as anybody.",
     "why": "Say why somebody sees a row, or does not, down to each policy.",
 }

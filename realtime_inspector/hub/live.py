@@ -16,7 +16,7 @@ from realtime_inspector.errors import MalformedFrame
 from realtime_inspector.hub.post import Post
 from realtime_inspector.hub.presences import Presences
 from realtime_inspector.hub.questions import Questions
-from realtime_inspector.hub.sockets import Members, Socket
+from realtime_inspector.hub.sockets import Members, Socket, described
 from realtime_inspector.model import Binding, Identity, Token
 from realtime_inspector.ports import Broker, Outlet, TokenVerifier
 from realtime_inspector.protocol import frames
@@ -32,6 +32,8 @@ TICK_SECONDS: Final = 1.0
 INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
 """Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
+DISCONNECTED: Final = 4002
+"""Close code of a socket that an admin ended; clients come back."""
 
 Authorizer = Callable[[Identity, tuple[Binding, ...], str, str | None], Awaitable[Authorized]]
 _log = structlog.get_logger(__name__)
@@ -89,9 +91,9 @@ class Hub:
 
     # The life of the hub and of its sockets.
 
-    def start(self) -> None:
-        """Starts what goes on as long as the hub lives."""
-        for work in (self._post.run(), self._tick_all()):
+    def start(self, *company: Coroutine[Any, Any, None]) -> None:
+        """Starts what goes on as long as the hub lives, and with it what others want to go on so long."""
+        for work in (self._post.run(), self._tick_all(), *company):
             self._spawn(work)
 
     async def close(self) -> None:
@@ -111,16 +113,14 @@ class Hub:
 
     def connections(self) -> Iterator[dict[str, object]]:
         """Every live socket as an admin may see it; times in seconds since 1970."""
-        for socket in self._sockets.values():
-            yield {
-                "id": socket.name,
-                "peer": socket.peer,
-                "vsn": socket.serializer,
-                "role": socket.token.identity.role,
-                "opened_at": socket.opened_at,
-                "topics": list(socket.topics),
-                "queued_bytes": socket.link.queued_bytes,
-            }
+        return map(described, self._sockets.values())
+
+    def disconnect(self, name: str) -> bool:
+        """Closes a socket because an admin says so. False: there is none of this name."""
+        socket = self._sockets.get(name)
+        if socket is not None:
+            socket.link.close(DISCONNECTED, "an admin ended the connection")
+        return socket is not None
 
     def names(self) -> dict[Outlet, str]:
         """What each live socket is called."""
@@ -163,6 +163,7 @@ class Hub:
             message = parse_text(socket.serializer, data) if isinstance(data, str) else parse_binary(socket.serializer, data)
         except MalformedFrame:
             self._malformed.value += 1  # the socket lives on, as upstream
+            socket.malformed += 1
             return []
         return socket.session.receive(message, now)
 
@@ -201,6 +202,7 @@ class Hub:
         async def question() -> Token:
             token = await self._verifier.verify(effect.token, time.time())
             self._note_impersonation(socket, token)
+            socket.token = token
             return token
 
         self._questions.ask(socket, effect.ticket, question())

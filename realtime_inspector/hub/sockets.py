@@ -13,8 +13,8 @@ from realtime_inspector.server.outbox import Link, Outbox
 class Socket:
     """A live socket, its session, and what the world knows of it.
 
-    `topics`: topic -> whether it receives its own broadcasts. `questions`: how many to the world are open. `due`: when the
-    session wants a tick. `returns`: a channel of it was told how to come back.
+    `token`: the one that was verified last. `topics`: topic -> whether it receives its own broadcasts. `questions`: how many
+    to the world are open. `due`: when the session wants a tick. `returns`: a channel of it was told how to come back.
     """
 
     name: str
@@ -29,6 +29,27 @@ class Socket:
     questions: int = 0
     returns: bool = False
     due: float | None = None
+    malformed: int = 0
+
+
+def described(socket: Socket) -> dict[str, object]:
+    """A socket as an admin may see it. `dropped`: messages of the client that were none; to a socket nothing is dropped."""
+    token, link = socket.token, socket.link
+    subject = token.claims.get("sub")
+    return {
+        "id": socket.name,
+        "peer": socket.peer,
+        "role": token.identity.role,
+        "subject": subject if isinstance(subject, str) else None,
+        "vsn": socket.serializer,
+        "opened_at": socket.opened_at,
+        "topics": list(socket.topics),
+        "sent": link.sent,
+        "sent_bytes": link.sent_bytes,
+        "dropped": socket.malformed,
+        "queued_bytes": link.queued_bytes,
+        "impersonation": {"session_id": token.session_id, "actor": token.actor} if token.session_id else None,
+    }
 
 
 class Members:

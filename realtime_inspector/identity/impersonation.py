@@ -15,7 +15,7 @@ LARGEST_CLAIMS: Final = 12_000
 """Bytes of JSON: the finished token must stay below LONGEST_TOKEN."""
 
 Kind = Literal["user", "anon", "service", "custom"]
-Ending = Literal["stopped", "replaced"]
+Ending = Literal["stopped", "replaced", "revoked"]
 
 USER_ROLE: Final = "authenticated"
 """The role of a signed-in user's token, as PostgREST and Supabase have it."""
@@ -62,7 +62,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Impersonation:
-    """One recorded session. It ends by itself at `expires_at`, without anybody writing that down."""
+    """One recorded session. It ends by itself at `expires_at`; that is written down a moment later.
+
+    `delivered`, `denied`: rows, as far as they were written down; `queries`, `traces`: how many were run and looked at.
+    """
 
     id: str
     admin_user_id: str
@@ -76,6 +79,10 @@ class Impersonation:
     end_reason: str | None
     ip_address: str | None
     user_agent: str | None
+    delivered: int = 0
+    denied: int = 0
+    queries: int = 0
+    traces: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def grant(wish: Wish, admin: Token, session_id: str, rules: Rules, longest: int,
     The result never outlives the admin's own token.
     """
     actor = require_admin(admin, rules)
-    reason = _reason(wish.reason)
+    reason = require_reason(wish.reason)
     role = _role(wish, rules)
     free = _free_claims(wish, rules)
     target = wish.user.id if wish.user else _subject(free)
@@ -118,13 +125,15 @@ def grant(wish: Wish, admin: Token, session_id: str, rules: Rules, longest: int,
         raise InvalidInput("Cannot impersonate yourself")
     expires_at = _expiry(wish.seconds, longest, admin.expires_at, now)
     claims = _claims(wish, rules, int(now)) | free | {"role": role, "iat": int(now), "exp": expires_at}
-    claims |= {"session_id": session_id, "act": {"sub": actor}, NAMESPACE: {"session_id": session_id, "actor": actor}}
+    issued = {"session_id": session_id, "actor": actor} | ({"login": admin.login} if admin.login else {})
+    claims |= {"session_id": session_id, "act": {"sub": actor}, NAMESPACE: issued}
     claims = completed(claims, rules.claims)
     _check_size(claims)
     return Grant(session_id, actor, target, wish.kind, role, reason, expires_at, claims)
 
 
-def _reason(text: str) -> str:
+def require_reason(text: str) -> str:
+    """The reason as it is recorded. Raises ReasonRequired or InvalidInput."""
     reason = " ".join(text.split())
     if not reason:
         raise ReasonRequired

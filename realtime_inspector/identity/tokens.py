@@ -34,7 +34,7 @@ LONGEST_TOKEN: Final = 16_384
 CLOCK_SKEW: Final = 30
 """Seconds that an issuer's clock may be ahead of ours (RFC 7519 section 4.1.5: "some small leeway")."""
 NAMESPACE: Final = "realtime_inspector"
-"""The claim in which an impersonation token carries its session and its actor."""
+"""The claim in which tokens of this service carry the session and the actor of an impersonation, and an admin's sign-in."""
 
 _COMPACT: Final = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]+)", re.ASCII)
 _LATEST: Final = 2**53
@@ -184,14 +184,14 @@ def _token(claims: dict[str, object], rules: Rules, now: float) -> Token:
         raise TokenClaimsInvalid
     _check_dates(claims, now)
     _check_parties(claims, rules)
-    session_id, actor = _impersonation(claims)
+    session_id, actor, login = _issued(claims)
     if role not in rules.allowed_roles and role != rules.admin_role:
         raise RoleNotAllowed
     try:
         identity = Identity(role, canonical(claims).decode())
     except ValueError as error:
         raise TokenClaimsInvalid("The claims cannot be passed to Postgres as JSON") from error
-    return Token(identity, expires_at, claims, session_id, actor)
+    return Token(identity, expires_at, claims, session_id, actor, login)
 
 
 def _expiry(claims: dict[str, object], now: float) -> float:
@@ -240,11 +240,15 @@ def _has(claims: object, path: str, value: str) -> bool:
     return claims == value or (isinstance(claims, bool | int | float) and json.dumps(claims) == value)
 
 
-def _impersonation(claims: dict[str, object]) -> tuple[str | None, str | None]:
+def _issued(claims: dict[str, object]) -> tuple[str | None, str | None, str | None]:
+    """What a token of this service says of itself: session and actor of an impersonation, and the sign-in it comes from."""
     match claims.get(NAMESPACE):
         case None:
-            return None, None
-        case {"session_id": str(session_id), "actor": str(actor)} if session_id and actor:
-            return session_id, actor
+            return None, None, None
+        case {"session_id": str(session_id), "actor": str(actor), **more} if session_id and actor:
+            login = more.get("login")
+            return session_id, actor, login if isinstance(login, str) else None
+        case {"login": str(login), **more} if login and not more:
+            return None, None, login
         case _:
             raise TokenClaimsInvalid(f"The claim `{NAMESPACE}` is reserved for tokens of impersonations")

@@ -1,21 +1,32 @@
 """Writes down who looks through whose eyes, through functions that can add and never change, and reads it back."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Final
 
 import asyncpg
+import orjson
 
+from realtime_inspector.errors import NotFound
 from realtime_inspector.identity.impersonation import Ending, Grant, Impersonation, Selection
 from realtime_inspector.identity.tokens import canonical
-from realtime_inspector.model import Problem
+from realtime_inspector.model import Identity, Problem
 from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.connect import Pool
 from realtime_inspector.postgres.failures import told
 
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
+LONGEST_DETAIL: Final = 20_000
+"""Characters of a text in an entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """Impersonations and sign-ins that were ended, until when their tokens live, and the admins who were revoked."""
+
+    sessions: Mapping[str, float]
+    logins: Mapping[str, float]
+    admins: frozenset[str]
 
 
 class Audit:
@@ -49,13 +60,60 @@ class Audit:
         *ended, started = (_impersonation(record) for record in records)
         return started, tuple(ended)
 
-    async def end(self, admin_user_id: str, session_id: str | None, ending: Ending) -> tuple[Impersonation, ...]:
+    async def end(
+        self,
+        admin_user_id: str,
+        session_id: str | None,
+        ending: Ending,
+        *,
+        ip_address: str | None = None,
+        user_agent: str | None = None,
+    ) -> tuple[Impersonation, ...]:
         """Ends one of this admin's running sessions, or all of them; returns those that it ended."""
         with told():
             records = await self._pool.fetch(
-                "select * from realtime_inspector.end_impersonation($1, $2, $3)", admin_user_id, session_id, ending
+                "select * from realtime_inspector.end_impersonation($1, $2, $3, $4, $5)",
+                *(admin_user_id, session_id, ending, ip_address, user_agent),
             )
         return tuple(_impersonation(record) for record in records)
+
+    async def expire(self) -> None:
+        """Writes down the end of sessions whose time is over."""
+        with told():
+            await self._pool.execute("select realtime_inspector.expire_impersonations()")
+
+    async def revoke_admin(
+        self, admin_user_id: str, by: str, reason: str, *, ip_address: str | None = None, user_agent: str | None = None
+    ) -> tuple[Impersonation, ...]:
+        """From now on no token of this admin's counts; returns the sessions that ended with that."""
+        with told():
+            records = await self._pool.fetch(
+                "select * from realtime_inspector.revoke_admin($1, $2, $3, $4, $5)",
+                *(admin_user_id, by, reason, ip_address, user_agent),
+            )
+        return tuple(_impersonation(record) for record in records)
+
+    async def record(
+        self,
+        action: str,
+        admin_user_id: str | None,
+        detail: Mapping[str, object],
+        *,
+        session_id: str | None = None,
+        ip_address: str | None = None,
+        user_agent: str | None = None,
+    ) -> int:
+        """Adds an entry and returns its number; of each text in `detail` the first LONGEST_DETAIL characters.
+
+        `action`: a word that docs/impersonation.md lists, and none that belongs to a session's life.
+        """
+        bounded = {name: _bounded(value) for name, value in detail.items()}
+        with told():
+            number = await self._pool.fetchval(
+                "select realtime_inspector.record_audit($1, $2, $3, $4, $5, $6)",
+                *(action, _bounded(admin_user_id), session_id, canonical(bounded).decode(), ip_address, user_agent),
+            )
+        return int(number)
 
     async def refuse(
         self,
@@ -67,15 +125,20 @@ class Audit:
         user_agent: str | None,
     ) -> None:
         """Records that somebody asked to impersonate and why it was refused; of each value the first 200 characters."""
-        detail = {name: _bounded(value) for name, value in {**asked, "code": problem.code, "error": problem.text}.items()}
+        detail = {name: _bounded(value, 200) for name, value in {**asked, "code": problem.code, "error": problem.text}.items()}
+        await self.record("refused", admin_user_id, detail, ip_address=ip_address, user_agent=user_agent)
+
+    async def identity(self, admin_user_id: str, session_id: str) -> Identity:
+        """As whom a running session of this admin looks. Raises NotFound for any other session."""
         with told():
-            await self._pool.execute(
-                "select realtime_inspector.record_refusal($1, $2, $3, $4)",
-                admin_user_id,
-                canonical(detail).decode(),
-                ip_address,
-                user_agent,
+            record = await self._pool.fetchrow(
+                "select target_role, claims::text as claims from realtime_inspector.impersonation_sessions "
+                "where id::text = $1 and admin_user_id = $2 and ended_at is null and expires_at > clock_timestamp()",
+                *(session_id, admin_user_id),
             )
+        if record is None:
+            raise NotFound("No such running impersonation of yours", hint="Start one and name its id as session_id.")
+        return Identity(record["target_role"], canonical(orjson.loads(record["claims"])).decode())
 
     async def list(self, selection: Selection) -> tuple[tuple[Impersonation, ...], int]:
         """One page of recorded sessions, newest first, and how many there are in all."""
@@ -93,19 +156,27 @@ class Audit:
         found = tuple(_impersonation(record) for record in records if record["id"] is not None)
         return found, records[0]["total"]
 
-    async def revoked(self) -> tuple[tuple[str, float], ...]:
-        """Sessions that were ended while their tokens are not yet expired, with the tokens' expiry (seconds since 1970)."""
+    async def endings(self) -> Endings:
+        """All that has ended while tokens of it may live."""
         with told():
-            records = await self._pool.fetch(
-                "select id, expires_at from realtime_inspector.impersonation_sessions "
-                "where ended_at is not null and expires_at > now()"
-            )
-        return tuple((str(record["id"]), record["expires_at"].timestamp()) for record in records)
+            records = await self._pool.fetch(sql.load("endings"))
+        found: dict[str, dict[str, float]] = {"session": {}, "login": {}, "admin": {}}
+        for record in records:
+            found[record["kind"]][record["name"]] = record["until"] or 0.0
+        return Endings(found["session"], found["login"], frozenset(found["admin"]))
 
 
-def _bounded(value: object) -> object:
-    """The trail is kept for ever, and jsonb stores no NUL."""
-    return value[:200].replace("\x00", "\ufffd") if isinstance(value, str) else value
+def _bounded(value: object, longest: int = LONGEST_DETAIL) -> object:
+    """The trail is kept for ever, and Postgres stores no NUL."""
+    match value:
+        case str():
+            return value[:longest].replace("\x00", "\ufffd")
+        case Mapping():
+            return {str(_bounded(name)): _bounded(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_bounded(each) for each in value]
+        case _:
+            return value
 
 
 def _impersonation(record: asyncpg.Record) -> Impersonation:
@@ -122,4 +193,5 @@ def _impersonation(record: asyncpg.Record) -> Impersonation:
         end_reason=record["end_reason"],
         ip_address=record["ip_address"],
         user_agent=record["user_agent"],
+        **{name: record[name] for name in ("delivered", "denied", "queries", "traces") if name in record},
     )

@@ -3,7 +3,7 @@
 import orjson
 
 from realtime_inspector.postgres import sql
-from realtime_inspector.postgres.audit import Pool
+from realtime_inspector.postgres.connect import Pool
 from realtime_inspector.postgres.failures import told
 
 

@@ -5,7 +5,7 @@ import orjson
 
 from realtime_inspector.identity.impersonation import User
 from realtime_inspector.postgres import sql
-from realtime_inspector.postgres.audit import Pool
+from realtime_inspector.postgres.connect import Pool
 from realtime_inspector.postgres.failures import told
 
 _ABSENT = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError)

@@ -13,6 +13,8 @@ Payload = Mapping[str, object] | orjson.Fragment
 
 TEXT: Final = 1
 BINARY: Final = 2
+CONTROL: Final = 8
+"""Opcodes from here on are control frames (RFC 6455 5.5)."""
 _USER_BROADCAST: Final = 4
 _MAX_PART: Final = 255
 
@@ -50,6 +52,21 @@ def split_frames(data: bytes) -> list[tuple[int, bytes]]:
         frames.append((opcode, data[body:end]))
         start = end
     return frames
+
+
+def count_frames(data: bytes) -> int:
+    """How many messages there are among frames that somebody joined; control frames are none."""
+    count, start, size = 0, 0, len(data)
+    while start < size:
+        count += data[start] & 0x0F < CONTROL
+        short = data[start + 1]
+        if short < 126:
+            start += 2 + short
+        elif short == 126:
+            start += 4 + (data[start + 2] << 8 | data[start + 3])
+        else:
+            start += 10 + int.from_bytes(data[start + 2 : start + 10], "big")
+    return count
 
 
 # Messages.

@@ -7,10 +7,9 @@ written down before its token exists: when the trail cannot be written, there is
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -20,21 +19,19 @@ from realtime_inspector import __version__
 from realtime_inspector.errors import NotFound, RealtimeError, SetupError
 from realtime_inspector.identity.impersonation import (
     USER_ROLE,
-    Ending,
     Grant,
     Impersonation,
     Kind,
     Selection,
-    User,
     Wish,
     grant,
     require_admin,
 )
 from realtime_inspector.identity.tokens import sign
-from realtime_inspector.model import Problem, Token
-from realtime_inspector.server.keys import Keys
+from realtime_inspector.model import Token
+from realtime_inspector.server import accounts, connections, looking
+from realtime_inspector.server.deps import Dependencies, end_sessions
 from realtime_inspector.server.rest import Act, Call, route
-from realtime_inspector.settings import Settings
 
 LARGEST_PAGE: Final = 200
 STRANGERS_PER_MINUTE: Final = 10
@@ -42,50 +39,6 @@ STRANGERS_PER_MINUTE: Final = 10
 
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _log = structlog.get_logger(__name__)
-
-
-class Audit(Protocol):
-    """Where impersonations are recorded. Each method is atomic and raises DatabaseUnavailable when nothing was recorded."""
-
-    async def start(
-        self, granted: Grant, *, ip_address: str | None, user_agent: str | None, concurrent: bool
-    ) -> tuple[Impersonation, tuple[Impersonation, ...]]: ...
-
-    async def end(self, admin_user_id: str, session_id: str | None, ending: Ending) -> tuple[Impersonation, ...]: ...
-
-    async def refuse(
-        self,
-        admin_user_id: str | None,
-        problem: Problem,
-        asked: Mapping[str, object],
-        *,
-        ip_address: str | None,
-        user_agent: str | None,
-    ) -> None: ...
-
-    async def list(self, selection: Selection) -> tuple[tuple[Impersonation, ...], int]: ...
-
-
-class Users(Protocol):
-    """Where the application's users are found; without a table of them there is nobody, and a note says so."""
-
-    async def search(
-        self, text: str, limit: int, *, except_id: str | None = None, except_role: str | None = None
-    ) -> tuple[tuple[User, ...], int, str]: ...
-
-    async def find(self, user_id: str) -> User | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """What the routes ask of the world. `close_session` closes the sockets of an impersonation that was ended."""
-
-    settings: Settings
-    keys: Keys
-    audit: Audit
-    users: Users
-    tables: Callable[[], Awaitable[list[dict[str, object]]]]
-    close_session: Callable[[str], None]
 
 
 class _Start(msgspec.Struct, forbid_unknown_fields=True):
@@ -122,6 +75,9 @@ def routes(deps: Dependencies) -> list[Route]:
         at("/api/v1/admin/users", GET=api.users),
         at("/api/v1/admin/me", GET=api.me),
         at("/api/v1/inspector/config", GET=api.config),
+        *accounts.routes(deps),
+        *looking.routes(deps),
+        *connections.routes(deps),
     ]
 
 
@@ -146,8 +102,11 @@ class _Api:
     async def stop(self, call: Call) -> dict[str, object]:
         """DELETE …/impersonate: one running session of the caller's, or all of them."""
         admin = require_admin(call.token, self._rules)
-        ended = await self._deps.audit.end(admin, call.request.query_params.get("session_id"), "stopped")
-        self._end(ended)
+        ended = await self._deps.audit.end(
+            *(admin, call.request.query_params.get("session_id"), "stopped"),
+            **call.origin,
+        )
+        end_sessions(self._deps, ended)
         if not ended:
             raise NotFound("No active impersonation session found")
         return {"success": True, "message": "Impersonation session ended", "ended": [session.id for session in ended]}
@@ -235,10 +194,8 @@ class _Api:
         secret = self._deps.settings.jwt_secret
         if not secret:
             raise SetupError("Impersonation needs a secret to sign tokens", hint="Set RTI_JWT_SECRET.")
-        session, replaced = await self._deps.audit.start(
-            granted, ip_address=call.ip_address, user_agent=call.user_agent, concurrent=concurrent
-        )
-        self._end(replaced)
+        session, replaced = await self._deps.audit.start(granted, **call.origin, concurrent=concurrent)
+        end_sessions(self._deps, replaced)
         access_token = sign(granted.claims, secret)
         now = time.time()
         resolved = await self._deps.keys.verify(access_token, now)
@@ -252,11 +209,6 @@ class _Api:
             "identity": {"role": resolved.identity.role, "claims": resolved.claims},
         }
 
-    def _end(self, sessions: tuple[Impersonation, ...]) -> None:
-        for session in sessions:
-            self._deps.keys.revoke(session.id, session.expires_at.timestamp())
-            self._deps.close_session(session.id)
-
     async def _record_refusal(self, call: Call, error: RealtimeError, asked: Mapping[str, object]) -> None:
         """As well as it goes: the request is refused in any case."""
         if error.status >= 500 or not self._may_record(call.token):
@@ -269,8 +221,7 @@ class _Api:
                 str(subject) if subject else None,
                 error.problem,
                 detail,
-                ip_address=call.ip_address,
-                user_agent=call.user_agent,
+                **call.origin,
             )
         except RealtimeError as failure:
             _log.warning("refusal_not_recorded", refused=error.code, error=failure.text)
@@ -302,6 +253,10 @@ def _session(session: Impersonation, now: float) -> dict[str, object]:
         "is_active": ended_at is None,
         "ip_address": session.ip_address,
         "user_agent": session.user_agent,
+        "delivered": session.delivered,
+        "denied": session.denied,
+        "queries": session.queries,
+        "traces": session.traces,
     }
 
 

@@ -59,9 +59,10 @@ class Connection:
     """
 
     __slots__ = (
-        *("pending", "_blocked", "_settling", "_write_now", "_transport"),  # first: all that a delivery touches, close together
+        # First: all that a delivery touches, close together.
+        *("pending", "_blocked", "_settling", "_write_now", "_transport", "sent", "sent_bytes", "_wire"),
         *("_backlog", "_ending_at", "_farewell", "_gone", "_held", "_inbox", "_kept", "_loop", "_lost", "_paused", "_pings"),
-        *("_progress_at", "_protocol", "_receive", "_received_at", "_remaining", "_served", "_waiters", "_wire", "attention_at"),
+        *("_progress_at", "_protocol", "_receive", "_received_at", "_remaining", "_served", "_waiters", "attention_at"),
     )
 
     def __init__(self, transport: asyncio.Transport, wire: Wire, protocol: Handshaken) -> None:
@@ -72,6 +73,7 @@ class Connection:
         self._protocol = protocol
         self._wire = wire
         self.pending: bytes | None = b""
+        self.sent = self.sent_bytes = 0
         self._backlog: list[bytes] = []
         self._kept = 0
         self._blocked = self._settling = self._gone = False
@@ -143,6 +145,8 @@ class Connection:
         frames = self.pending
         if frames:
             self.pending = b""
+            self.sent += self._wire.outbox.count(frames)
+            self.sent_bytes += len(frames)
             if self._blocked:
                 self._keep(frames)
             elif self._write_now is None:

@@ -1,4 +1,4 @@
-"""Verifies tokens with the configured keys and those of a JWKS URL, and refuses tokens of impersonations that were ended."""
+"""Verifies tokens with the configured keys and those of a JWKS URL, and refuses those of what was ended or revoked."""
 
 import asyncio
 import hashlib
@@ -6,6 +6,7 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import structlog
 
 from realtime_inspector.errors import InvalidInput, KeysUnavailable, KeyUnknown, RoleNotAllowed, TokenExpired
 from realtime_inspector.identity.keys import Ring, from_jwks, from_secret
+from realtime_inspector.identity.passwords import parse
 from realtime_inspector.identity.tokens import Rules, canonical, required, verify
 from realtime_inspector.model import Identity, Token
 from realtime_inspector.settings import Settings
@@ -55,8 +57,12 @@ class Keys:
         self._fetching: asyncio.Task[None] | None = None
         self._verified: OrderedDict[bytes, Token] = OrderedDict()
         self._revoked: dict[str, float] = {}
+        self._ended_logins: dict[str, float] = {}
+        self._revoked_admins: frozenset[str] = frozenset()
+        self.admins = parse(settings.admins)
+        """Who may sign in with a password."""
         self.knows_revoked = True
-        """Whether the impersonations that were ended earlier are known; until then none counts."""
+        """Whether what was ended and revoked is known; until then no impersonation counts, and no admin."""
 
     async def verify(self, token: str, now: float) -> Token:
         """A token that may join channels. Raises a TokenError; the admin role opens no channel."""
@@ -76,17 +82,40 @@ class Keys:
         if verified is None or verified.expires_at <= now:
             verified = await self._verify(token, now)
         self._remember(name, verified)
-        if verified.session_id is not None and not self.knows_revoked:
-            raise KeysUnavailable("Ended impersonations are not known yet", hint="Try again in a moment.")
-        if verified.session_id in self._revoked:
-            raise TokenExpired("The impersonation has ended", hint="Start a new one.")
+        if verified.session_id is not None or verified.identity.role == self.rules.admin_role:
+            self._check_standing(verified)
         return verified
 
     def revoke(self, session_id: str, expires_at: float) -> None:
         """From now on no token of this impersonation counts. `expires_at` (seconds since 1970): when they end by themselves."""
-        now = time.time()
-        self._revoked = {known: until for known, until in self._revoked.items() if until > now}
-        self._revoked[session_id] = expires_at
+        self._revoked = _unexpired(self._revoked) | {session_id: expires_at}
+
+    def end_login(self, login: str, expires_at: float) -> None:
+        """From now on no token of this sign-in counts."""
+        self._ended_logins = _unexpired(self._ended_logins) | {login: expires_at}
+
+    def take_endings(self, sessions: Mapping[str, float], logins: Mapping[str, float], admins: frozenset[str]) -> None:
+        """What the trail says has ended; what is known already stays ended, but for admins who were reinstated."""
+        self._revoked = _unexpired(self._revoked) | dict(sessions)
+        self._ended_logins = _unexpired(self._ended_logins) | dict(logins)
+        self._revoked_admins = admins
+        self.knows_revoked = True
+
+    def _check_standing(self, token: Token) -> None:
+        """Whether what the token comes from still counts. Raises a TokenError."""
+        impersonates = token.session_id is not None
+        if not self.knows_revoked:
+            raise KeysUnavailable("It is not known what was ended or revoked", hint="Try again in a moment.")
+        if impersonates and token.session_id in self._revoked:
+            raise TokenExpired("The impersonation has ended", hint="Start a new one.")
+        person = (token.person or "").lower()
+        if person in self._revoked_admins:
+            raise RoleNotAllowed("This admin was revoked", hint="Another admin can reinstate them.")
+        if token.login is None:
+            return
+        secret = self.admins.get(person)
+        if token.login in self._ended_logins or secret is None or not token.login.startswith(f"{secret.fingerprint}."):
+            raise TokenExpired("The admin's sign-in has ended", hint="Sign in again.")
 
     async def close(self) -> None:
         """Ends a fetch that is under way."""
@@ -151,6 +180,11 @@ class Keys:
                 if len(body) > LARGEST_SET:
                     raise InvalidInput(f"The JWK set is larger than {LARGEST_SET} bytes")
         return bytes(body)
+
+
+def _unexpired(ended: Mapping[str, float]) -> dict[str, float]:
+    now = time.time()
+    return {name: until for name, until in ended.items() if until > now}
 
 
 def _hashed(token: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import structlog
 
 from realtime_inspector.ports import Outlet
+from realtime_inspector.protocol.frames import count_frames
 
 SWEEP_SECONDS: Final = 1.0
 PIECE: Final = 65_536
@@ -33,7 +34,10 @@ class Member(Protocol):
 
 
 class Link(Member, Outlet, Protocol):
-    """A connection as the application sees it."""
+    """A connection as the application sees it. `sent`, `sent_bytes`: messages and bytes that were written so far."""
+
+    sent: int
+    sent_bytes: int
 
     async def run(self, receive: Callable[[str | bytes], None], lost: Callable[[], None]) -> None:
         """Each message goes to `receive`, in order, until the connection is gone; then `lost` is called, once.
@@ -60,6 +64,7 @@ class Outbox:
         self._dirty: list[Member] = []
         self._members: set[Member] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._counted, self._count = b"", 0
 
     def send(self, members: Iterable[Member], frames: bytes, skip: Member | None = None) -> None:
         """Queues the same frames to each member but `skip`.
@@ -86,6 +91,12 @@ class Outbox:
                 dirty.append(member)
             if full:
                 self._flush_early(member)
+
+    def count(self, frames: bytes) -> int:
+        """How many messages these frames are; members that share one piece have it counted once."""
+        if frames is not self._counted:
+            self._counted, self._count = frames, count_frames(frames)
+        return self._count
 
     def join(self, member: Member) -> None:
         """From now on the member is swept once per second."""

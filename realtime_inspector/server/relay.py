@@ -18,6 +18,7 @@ class Relay:
         self._wire = wire
         self._clock = asyncio.get_running_loop().time
         self.pending: bytes | None = b""
+        self.sent = self.sent_bytes = 0
         self.attention_at = 0.0
         self._queue: deque[bytes] = deque()
         self._queued = 0
@@ -80,6 +81,8 @@ class Relay:
             return
         if not self._queue:
             self._progress_at = self._clock()
+        self.sent += self._wire.outbox.count(self.pending)
+        self.sent_bytes += len(self.pending)
         self._queue.append(self.pending)
         self._queued += len(self.pending)
         self.pending = b""

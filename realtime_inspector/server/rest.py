@@ -3,7 +3,8 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from datetime import UTC, datetime
+from typing import Final, TypedDict, TypeVar
 
 import msgspec
 import orjson
@@ -19,12 +20,19 @@ from realtime_inspector.errors import (
     PayloadTooLarge,
     RealtimeError,
 )
-from realtime_inspector.model import Token
+from realtime_inspector.model import Identity, Token
 
 LARGEST_BODY: Final = 65_536
 _NEVER_KEPT: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _Form = TypeVar("_Form", bound=msgspec.Struct)
 _log = structlog.get_logger(__name__)
+
+
+class Origin(TypedDict):
+    """Where a request comes from, as the trail keeps it."""
+
+    ip_address: str | None
+    user_agent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,11 @@ class Call:
         agent = self.request.headers.get("user-agent")
         return agent[:300] if agent else None
 
+    @property
+    def origin(self) -> Origin:
+        """Both."""
+        return Origin(ip_address=self.ip_address, user_agent=self.user_agent)
+
     def text(self, name: str) -> str | None:
         """A query parameter; None when it is absent or empty."""
         return self.request.query_params.get(name) or None
@@ -57,6 +70,15 @@ class Call:
         if not (text.isascii() and text.isdigit() and len(text) <= 9):
             raise InvalidInput(f"{name} must be a number, 0 or more")
         return int(text)
+
+    def moment(self, name: str) -> datetime | None:
+        """A query parameter that is a time, UTC if it does not say otherwise; raises InvalidInput."""
+        text = self.text(name)
+        try:
+            moment = datetime.fromisoformat(text) if text else None
+        except ValueError as error:
+            raise InvalidInput(f"{name} must be a time such as 2026-11-30T20:15:00Z") from error
+        return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
     def flag(self, name: str) -> bool | None:
         """A query parameter that is true or false; raises InvalidInput."""
@@ -80,12 +102,17 @@ class Call:
 
 _FLAGS: Final = {"": None, "true": True, "1": True, "false": False, "0": False}
 
-Act = Callable[[Call], Awaitable[dict[str, object]]]
+STRANGER: Final = Token(Identity("", "{}"), 0.0, {})
+"""Who asks where no bearer is wanted."""
+
+Act = Callable[[Call], Awaitable[Mapping[str, object] | Response]]
 Authenticate = Callable[[str, float], Awaitable[Token]]
 
 
-def route(path: str, authenticate: Authenticate, origins: tuple[str, ...], **acts: Act) -> Route:
-    """One path with an act per method, each for a verified bearer. `origins`: whose pages may use it from elsewhere.
+def route(path: str, authenticate: Authenticate | None, origins: tuple[str, ...], **acts: Act) -> Route:
+    """One path with an act per method, each for a verified bearer; without `authenticate` for anybody.
+
+    `origins`: whose pages may use it from elsewhere.
 
     HEAD is answered as GET; OPTIONS without a token, because that is how browsers ask.
     """
@@ -99,12 +126,13 @@ def route(path: str, authenticate: Authenticate, origins: tuple[str, ...], **act
     return Route(path, endpoint, methods=[*acts, "OPTIONS"])
 
 
-async def _answer(request: Request, authenticate: Authenticate, act: Act) -> Response:
+async def _answer(request: Request, authenticate: Authenticate | None, act: Act) -> Response:
     try:
-        token = await authenticate(_bearer(request), time.time())
+        token = STRANGER if authenticate is None else await authenticate(_bearer(request), time.time())
         if request.method not in {"GET", "HEAD"} and not _is_json(request):
             raise MediaTypeUnsupported
-        return _json(await act(Call(request, token)), 200)
+        answer = await act(Call(request, token))
+        return answer if isinstance(answer, Response) else _json(answer, 200)
     except RealtimeError as error:
         return _refusal(error)
     except Exception:
@@ -131,7 +159,7 @@ def _json(value: object, status: int) -> Response:
 
 
 def _refusal(error: RealtimeError) -> Response:
-    response = _json({"error": error.text, "code": error.code, "hint": error.remedy}, error.status)
+    response = _json({"error": error.text, "code": error.code, "hint": error.remedy, **error.more}, error.status)
     if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

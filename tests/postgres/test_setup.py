@@ -134,7 +134,7 @@ async def test_the_reader_reads_what_is_made_later_and_writes_nothing(database: 
 
 async def test_the_reader_keeps_the_audit_trail_but_cannot_rewrite_it(database: str) -> None:
     made = logins(await prepare(database, SUPABASE))
-    ask(made.reader, "select realtime_inspector.record_refusal('carol', '{}', null, null)")
+    ask(made.reader, "select realtime_inspector.record_audit('refused', 'carol', null, '{}', null, null)")
     assert ask(made.reader, "select action, admin_user_id from realtime_inspector.audit_log") == [("refused", "carol")]
     for statement in ("delete from", "truncate", "update", "insert into"):
         tail = {"update": "set action = 'stopped'", "insert into": "(action) values ('stopped')"}.get(statement, "")
@@ -150,7 +150,7 @@ async def test_the_evaluator_is_nobody_until_it_becomes_somebody(database: str) 
     for statement in (
         "select id from public.tweets",
         "select id from realtime_inspector.audit_log",
-        "select realtime_inspector.record_refusal('mallory', '{}', null, null)",
+        "select realtime_inspector.record_audit('refused', 'mallory', null, '{}', null, null)",
         "create table public.mine (id int)",
         "create schema mine",
         "set role service_role",

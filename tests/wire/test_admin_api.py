@@ -16,12 +16,15 @@ from starlette.applications import Starlette
 
 from realtime_inspector import __version__
 from realtime_inspector.errors import TokenExpired
+from realtime_inspector.hub.endings import Watch
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.audit import Audit
 from realtime_inspector.postgres.published import published_tables
+from realtime_inspector.postgres.trail import Trail
 from realtime_inspector.postgres.users import Users
-from realtime_inspector.server.admin import STRANGERS_PER_MINUTE, Dependencies, routes
+from realtime_inspector.server.admin import STRANGERS_PER_MINUTE, routes
+from realtime_inspector.server.deps import Dependencies
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.rest import LARGEST_BODY
 from realtime_inspector.settings import Settings
@@ -40,6 +43,8 @@ ME, CONFIG = "/api/v1/admin/me", "/api/v1/inspector/config"
 EVERY = [("GET", START), ("POST", START), ("DELETE", START), ("POST", ANON), ("POST", SERVICE)] + [
     ("GET", path) for path in (SESSIONS, USERS, ME, CONFIG)
 ]
+EVERY += [("GET", f"/api/v1/{path}") for path in ("audit", "audit/export", "audit/verify", "connections")]
+EVERY += [("POST", f"/api/v1/admin/{act}") for act in ("logout", "revoke", "reinstate")] + [("DELETE", "/api/v1/connections/x-1")]
 WISH = {"target_user_id": ALICE, "reason": "ticket 42"}
 SAMPLE = f"""
 create schema auth;
@@ -67,6 +72,8 @@ class Service:
 
     def __init__(self, pool: Any, settings: Settings = SETTINGS) -> None:
         self.closed: list[str] = []
+        self.connections: list[dict[str, object]] = []
+        self.disconnected: list[str] = []
         self.keys = Keys(settings)
         self.pool = pool
         deps = Dependencies(
@@ -76,6 +83,10 @@ class Service:
             users=Users(pool, settings.users_query),
             tables=lambda: published_tables(pool, settings.publication),
             close_session=self.closed.append,
+            trail=Trail(pool),
+            connections=lambda: self.connections,
+            disconnect=self.disconnected.append,  # type: ignore[arg-type]
+            refresh_endings=Watch(Audit(pool), self.keys).look,
         )
         transport = httpx.ASGITransport(Starlette(routes=routes(deps)), client=("10.1.2.3", 999))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://service", headers={"user-agent": "a browser"})
@@ -139,6 +150,10 @@ async def test_a_user_is_impersonated(service: Service) -> None:
         "is_active": True,
         "ip_address": "10.1.2.3",
         "user_agent": "a browser",
+        "delivered": 0,
+        "denied": 0,
+        "queries": 0,
+        "traces": 0,
     }
     assert uuid.UUID(session["id"])
     assert answer["target_user"] == {"id": ALICE, "email": "alice@example.com", "role": "authenticated"}

@@ -13,7 +13,6 @@ from websockets.exceptions import InvalidStatus
 from realtime_inspector.app import run
 from realtime_inspector.identity.tokens import NAMESPACE
 from realtime_inspector.postgres.setup import Options, prepare
-from realtime_inspector.postgres.stream import ReplicationStream
 from realtime_inspector.settings import Settings, load_settings
 from tests.wire.service import SECRET, token
 
@@ -40,7 +39,7 @@ async def impersonate(database: str, *, ended: bool) -> str:
             session,
         )
         if ended:
-            await admin.execute("select realtime_inspector.end_impersonation('ann', $1, 'stopped')", session)
+            await admin.execute("select realtime_inspector.end_impersonation('ann', $1, 'stopped', null, null)", session)
     finally:
         await admin.close()
     return token(300, role="authenticated", **{NAMESPACE: {"session_id": session, "actor": "ann"}})
@@ -62,10 +61,10 @@ async def handshake(settings: Settings, key: str) -> int:
 
 
 async def test_no_impersonation_counts_before_it_is_known_which_were_ended(database: str, settings: Settings) -> None:
-    """After a restart the trail is read once the stream flows; here somebody else holds the slot until then."""
+    """After a restart the trail has to be read first; here somebody else locks it until then."""
     ended, running = await impersonate(database, ended=True), await impersonate(database, ended=False)
-    holder = ReplicationStream(settings.reader_url, slot=settings.slot, publication=settings.publication)
-    await holder.attach()
+    holder = await asyncpg.connect(database)
+    await holder.execute("begin; lock table realtime_inspector.impersonation_sessions in access exclusive mode")
     ready, stop = asyncio.Event(), asyncio.Event()
     service = asyncio.create_task(run(settings, on_ready=lambda *_: ready.set(), stop=stop))
     try:

@@ -4,6 +4,7 @@ from (
   values
     ('realtime_inspector.impersonation_sessions', array['SELECT']),
     ('realtime_inspector.audit_log', array['SELECT']),
+    ('realtime_inspector.audit_head', array['SELECT']),
     ('realtime_inspector.slots', array['SELECT', 'INSERT', 'UPDATE'])
 ) as wanted (name, privileges)
 where not coalesce(has_schema_privilege($1::name, to_regnamespace('realtime_inspector')::oid, 'USAGE'), false)

@@ -1,0 +1,48 @@
+"""The routes by which admins see who is connected, and end a connection."""
+
+from collections.abc import Mapping
+
+from starlette.routing import Route
+
+from realtime_inspector.errors import NotFound
+from realtime_inspector.identity.impersonation import require_admin
+from realtime_inspector.server.attempts import Attempts
+from realtime_inspector.server.deps import Dependencies
+from realtime_inspector.server.rest import Call, route
+
+
+def routes(deps: Dependencies) -> list[Route]:
+    """The live sockets of this process."""
+    connections = _Connections(deps)
+    origins = deps.settings.allowed_origins
+    return [
+        route("/api/v1/connections", deps.keys.authenticate, origins, GET=connections.list),
+        route("/api/v1/connections/{id}", deps.keys.authenticate, origins, DELETE=connections.disconnect),
+    ]
+
+
+class _Connections:
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._looks = Attempts()
+
+    async def list(self, call: Call) -> Mapping[str, object]:
+        """GET /connections: names and addresses of users, so it is written down, once a minute, that somebody looks."""
+        admin = require_admin(call.token, self._deps.keys.rules)
+        found = list(self._deps.connections())
+        if self._looks.admit((admin, 1)):
+            await self._record(call, "connections", admin, {"shown": len(found)})
+        return {"connections": found}
+
+    async def disconnect(self, call: Call) -> Mapping[str, object]:
+        """DELETE /connections/{id}: closes it with a code of its own; clients come back unless they are kept out otherwise."""
+        admin, name = require_admin(call.token, self._deps.keys.rules), call.request.path_params["id"]
+        listed = next((each for each in self._deps.connections() if each["id"] == name), None)
+        if listed is None:
+            raise NotFound("There is no such connection", hint="It may have ended meanwhile; list them again.")
+        told = {key: listed[key] for key in ("peer", "role", "subject")}
+        await self._record(call, "disconnect", admin, {"connection": name, **told})
+        return {"success": self._deps.disconnect(name)}
+
+    async def _record(self, call: Call, action: str, admin: str, detail: Mapping[str, object]) -> None:
+        await self._deps.audit.record(action, admin, detail, **call.origin)
