@@ -14,6 +14,7 @@ NAMES = (
     "bulk",
     "page",
     "oracle",
+    "trace",
     "notify",
     "faults",
     "ddl",

@@ -47,7 +47,7 @@ async def _play(seed: int, pairs: int, commits: int) -> list[Judgement]:
     async with EmbeddedPostgres() as postgres:
         while sum(judgement.pairs for judgement in judgements) < pairs:
             world = World(seed + len(judgements))
-            async with _database(postgres.url, f"oracle_{world.seed}") as engine:
+            async with database(postgres.url, f"oracle_{world.seed}") as engine:
                 stage = Stage(engine, world, random_play(world.seed, commits))
                 await stage.run()
             judgements.append(judge(stage))
@@ -58,7 +58,7 @@ async def _play(seed: int, pairs: int, commits: int) -> list[Judgement]:
 
 
 @asynccontextmanager
-async def _database(url: str, name: str) -> AsyncIterator[Engine]:
+async def database(url: str, name: str) -> AsyncIterator[Engine]:
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"create database {name}".encode())
         yield prepared(urlsplit(url)._replace(path=f"/{name}").geturl())

@@ -20,6 +20,7 @@ from realtime_inspector.pipeline.receivers import Receivers
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.audit import Audit
 from realtime_inspector.postgres.connect import Pool, open_pool
+from realtime_inspector.postgres.lints import lint
 from realtime_inspector.postgres.published import published_tables
 from realtime_inspector.postgres.trail import Trail
 from realtime_inspector.postgres.users import Users
@@ -175,7 +176,7 @@ class _Database:
 
     def routes(self, hub: Hub) -> list[Any]:
         """What admins can ask for."""
-        looking = inspecting.Inspecting(self.settings, self.keys, self.audit, self.inquirer)
+        looking = inspecting.Inspecting(self.settings, self.keys, self.audit, self.inquirer, lambda: lint(self.settings))
         return [*admin.routes(self.dependencies(hub)), *inspecting.routes(looking)]
 
     def dependencies(self, hub: Hub) -> Dependencies:

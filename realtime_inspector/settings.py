@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_origins: tuple[str, ...] = ()
     socket_origins: tuple[str, ...] = ()
     search_path: str = "public, extensions"
+    lint_schemas: tuple[str, ...] = ("public",)
+    lint_levels: tuple[str, ...] = ()
     users_query: str = "select id::text, email::text, raw_app_meta_data::text from auth.users"
     claims_read: tuple[str, ...] = ()
     deletes: Literal["checked", "keys"] = "checked"
@@ -72,7 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 LISTS: Final = frozenset(
-    {"admins", "jwt_claims", "api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "socket_origins", "claims_read"}
+    {
+        *("admins", "jwt_claims", "api_keys", "allowed_roles", "privileged_roles", "allowed_origins", "socket_origins"),
+        *("claims_read", "lint_schemas", "lint_levels"),
+    }
 )
 OTHER_VARIABLES: Final = frozenset({"RTI_ENV_FILE", "RTI_POSTGRES_BIN", "RTI_CHROMIUM", "RTI_URL", "RTI_KEY"})
 """Variables with our prefix that are no settings of the service: they are for commands, programs, tests and examples."""

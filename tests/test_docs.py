@@ -21,6 +21,7 @@ import realtime_inspector
 from realtime_inspector import hub
 from realtime_inspector.channel.effects import Effect
 from realtime_inspector.cli import COMMANDS, main
+from realtime_inspector.doctor.lints import LINTS
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.model import Reason
 from realtime_inspector.protocol.join import parse_join
@@ -266,7 +267,8 @@ def test_every_request_of_admins_stands_there() -> None:
 
 def inspecting_routes() -> list[Route]:
     settings = Settings(jwt_secret=SECRET)
-    return inspecting.routes(inspecting.Inspecting(settings, Keys(settings), cast(Any, None), cast(Any, None)))
+    nothing = cast(Any, None)
+    return inspecting.routes(inspecting.Inspecting(settings, Keys(settings), nothing, nothing, nothing))
 
 
 def test_every_request_about_why_stands_there() -> None:
@@ -277,6 +279,18 @@ def test_every_request_about_why_stands_there() -> None:
 def test_every_caveat_and_step_stands_there() -> None:
     assert named(section("docs/why.md", "## Caveats")) == list(TEXTS)
     assert named(section("docs/why.md", "## The ladder")) == list(STEPS)
+
+
+def test_every_lint_stands_there_with_its_level() -> None:
+    described = {
+        heading: PAGES["docs/lints.md"].partition(f"## {heading}\n")[2].strip().split("\n")[0] for heading in lint_names()
+    }
+    assert lint_names() == [lint.name for lint in LINTS]
+    assert {name: text.split(".")[0] for name, text in described.items()} == {lint.name: f"`{lint.level}`" for lint in LINTS}
+
+
+def lint_names() -> list[str]:
+    return re.findall(r"^## ([a-z_]+)$", PAGES["docs/lints.md"], re.MULTILINE)
 
 
 # Words.

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "audit": "Verify the audit trail, or take it away as a file.",
     "admin": "Let admins sign in with a password, or take every right from one.",
     "tail": "Watch changes, broadcasts and presence in the terminal, as anybody.",
+    "lint": "Check tables and policies; every fault comes with the SQL that mends it.",
     "why": "Say why somebody sees a row, or does not, down to each policy.",
 }
 

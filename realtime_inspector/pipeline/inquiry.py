@@ -67,6 +67,7 @@ class Inquirer:
         self._tracer = Tracer(url, statement_timeout_ms=timeout, search_path=settings.search_path)
         self._catalog = Catalog(url, statement_timeout_ms=timeout)
         self._turn = asyncio.Lock()
+        self._relations: dict[tuple[int, str, str], Relation] = {}
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -118,7 +119,9 @@ class Inquirer:
         oid, published = await self._catalog.named(question.schema, question.table, self._settings.publication)
         if oid is None:
             raise InvalidInput(f"There is no table {question.schema}.{question.table}")
-        shape = await self._shape(Relation(oid, question.schema, question.table, ReplicaIdentity.DEFAULT, ()))
+        named = (oid, question.schema, question.table)
+        relation = self._relations.setdefault(named, Relation(*named, ReplicaIdentity.DEFAULT, ()))
+        shape = await self._shape(relation)
         names = shape.key or tuple(question.key)
         if unknown := [name for name in question.key if shape.column(name) is None]:
             raise InvalidInput(f"There is no column {unknown[0]!r}")
@@ -150,11 +153,15 @@ class Inquirer:
                 asking = _Asking(tracing, identity, shape, circumstances, await _policies(tracing, question, circumstances))
                 new = old = seen = None
                 if stored is not None:
-                    seen = await self._selected(view.snapshot, evidence, identity, stored)
-                    new = await asking.about(_tuple(shape, evidence.values[0], stored), seen, subject.changed, question.candidate)
+                    selecting = asyncio.ensure_future(self._selected(view.snapshot, evidence, identity, stored))
+                    row = _tuple(shape, evidence.values[0], stored)
+                    try:
+                        new = await asking.about(row, selecting, subject.changed, question.candidate)
+                    finally:
+                        seen = await selecting
                 if subject.old is not None:
-                    row = await asking.completed(subject.old)
-                    old = await asking.about(_tuple(shape, row), None, subject.changed, None)
+                    whole = await asking.completed(subject.old)
+                    old = await asking.about(_tuple(shape, whole), None, subject.changed, None)
         live = await self._receivers.live(identity, subject.event, subject.shape)
         values = evidence.values[0] if stored else subject.old
         literal = row_literal([values.get(c.name) for c in shape.columns]) if values else ""
@@ -199,15 +206,17 @@ class _Asking:
     circumstances: Circumstances
     policies: Sequence[PolicyFacts]
 
-    async def about(self, row: Tuple, seen: Sighted | None, changed: Sequence[str], candidate: Candidate | None) -> Judged:
-        """The policies about one row, unless none is asked."""
+    async def about(
+        self, row: Tuple, selecting: Awaitable[Sighted | None] | None, changed: Sequence[str], candidate: Candidate | None
+    ) -> Judged:
+        """The policies about one row, unless none is asked. `selecting`: what the row itself says, found at the same time."""
         traces = begun(self.policies, self.identity.role, "SELECT")
         if self.circumstances.bypass is not None or not self.circumstances.schema_usage:
             bypassed = Sighted.ALLOWED if self.circumstances.bypass and self.circumstances.schema_usage else None
-            return Judged(tuple(traces), None, seen or bypassed)
+            return Judged(tuple(traces), None, (await selecting if selecting else None) or bypassed)
         (found,) = await self.tracing.trace([Inquiry(self.identity, self.shape, row, traces)])
         if candidate is None:
-            return judged(found, combine(found), seen, changed)
+            return judged(found, combine(found), await selecting if selecting else None, changed)
         return judged(found, combine(found), None, changed)
 
     async def completed(self, old: Texts) -> Texts:

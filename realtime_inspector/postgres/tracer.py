@@ -67,14 +67,14 @@ class Tracer:
             trips.close()
 
     @asynccontextmanager
-    async def within(self, snapshot: str) -> AsyncIterator["Tracing"]:
-        """A transaction in this snapshot, for as long as the block lasts. Raises DatabaseUnavailable."""
+    async def within(self, snapshot: str | None) -> AsyncIterator["Tracing"]:
+        """A transaction in this snapshot, or one of its own, for as long as the block lasts. Raises DatabaseUnavailable."""
         async with self._turn:
             try:
                 trips = await self._connected()
                 # An empty search_path, so that what the catalogue writes down has every name in full.
-                imported = Statement(f"set transaction snapshot {quote_literal(snapshot)}")
-                yield Tracing(trips, self._deadline, [BEGIN, imported], self._path)
+                imported = [Statement(f"set transaction snapshot {quote_literal(snapshot)}")] if snapshot else []
+                yield Tracing(trips, self._deadline, [BEGIN, *imported], self._path)
                 trips.tell(*END)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 await self.close()

@@ -1,12 +1,14 @@
 """The routes that answer why somebody sees something, and who does: for admins, and written down before the answer goes out."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
 from starlette.routing import Route
 
+from realtime_inspector.doctor.lints import Found
 from realtime_inspector.errors import InvalidInput, RoleNotAllowed
 from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.identity.tokens import canonical
@@ -54,6 +56,7 @@ class Inspecting:
     keys: Keys
     trail: Trail
     inquiries: Inquiries
+    lint: Callable[[], Awaitable[Sequence[Found]]]
 
 
 class Whom(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,13 +108,13 @@ class _Who(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def routes(deps: Inspecting) -> list[Route]:
-    """Why and who."""
+    """Why, who, and lints."""
     api = _Api(deps)
 
     def at(path: str, **acts: Act) -> Route:
         return route(path, deps.keys.authenticate, deps.settings.allowed_origins, **acts)
 
-    return [at("/api/v1/why", POST=api.why), at("/api/v1/who", POST=api.who)]
+    return [at("/api/v1/why", POST=api.why), at("/api/v1/who", POST=api.who), at("/api/v1/lints", GET=api.lints)]
 
 
 async def resolved(deps: Inspecting, admin: str, whom: Whom) -> Identity:
@@ -172,6 +175,12 @@ class _Api:
         receivers = await self._deps.inquiries.who(asked.event_id)
         await self._record(call, "who", admin, None, {"event_id": asked.event_id, "shown": len(receivers)})
         return received(receivers)
+
+    async def lints(self, call: Call) -> dict[str, object]:
+        """GET /lints: what is wrong with tables and policies; no row is read for it."""
+        require_admin(call.token, self._deps.keys.rules)
+        found = await self._deps.lint()
+        return {"findings": [each.told() for each in found], "checked_at": datetime.now(UTC).isoformat()}
 
     async def _record(self, call: Call, action: str, admin: str, session_id: str | None, detail: Mapping[str, object]) -> None:
         who = {"ip_address": call.ip_address, "user_agent": call.user_agent}

@@ -359,3 +359,18 @@ def names_when_up(url: str, query: str) -> list[str]:
         except psycopg.OperationalError:
             pause.wait(0.1)
     return names(url, query)
+
+
+def test_lint_ends_with_an_error_until_its_remedy_is_run(site: tuple[str, Path]) -> None:
+    database, file = site
+    with running("lint", "--env-file", file, "--json") as command:
+        assert command.process.wait(timeout=PATIENCE) == 1
+        (found,) = json.loads(command.line())["findings"]
+    assert (found["name"], found["level"], found["object"]["name"]) == ("rls_disabled", "error", "orders")
+    with running("lint", "--env-file", file, "--severity", "rls_disabled=warning") as command:
+        assert command.process.wait(timeout=PATIENCE) == 0
+        assert command.line().startswith("warning  rls_disabled  public.orders: anon may read every row")
+    execute(database, found["remedy_sql"])
+    with running("lint", "--env-file", file) as command:
+        assert command.process.wait(timeout=PATIENCE) == 0
+        assert {line.split()[0] for line in command.rest(command.said) if not line.startswith(" ")} == {"info"}
