@@ -9,7 +9,9 @@ import { comparing, looking } from "./model/lens.js";
 import { loadConfig, takeToken } from "./model/session.js";
 import { beat, resetVitals } from "./model/vitals.js";
 import { startKeys } from "./ui/keys.js";
+import { fetchAhead } from "./ui/lazy.js";
 import { Shell } from "./ui/shell.js";
+import { TABS } from "./ui/tabs.js";
 
 takeToken();
 readAddress();
@@ -39,3 +41,5 @@ addEventListener("hashchange", () => {
   loadConfig();
 });
 render(html`<${Shell} />`, document.getElementById("app") ?? document.body);
+// A detail then opens at once, and also when the server has gone.
+fetchAhead(TABS.map((tab) => tab.load));

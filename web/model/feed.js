@@ -32,8 +32,13 @@ export const counts = signal({
   oldest: NaN,
 });
 
+/** Messages before this number were cleared from the list; for a few seconds they can still be taken back. */
+let floor = 0;
+export const cleared = signal(/** @type {{ count: number, until: number } | null} */ (null));
+const UNDO_MS = 10_000;
+
 const rules = {
-  concerns: (message) => looking.value.some((who) => message.receipt(who)),
+  concerns: (message) => message.seq >= floor && looking.value.some((who) => message.receipt(who)),
   verdict: combinedVerdict,
   passes: (message) => (!comparing.value || !onlyDifferences.value || differs(message)) && passesSearch(message),
   lists: (kind, verdict) => listed(kind, verdict, off.value),
@@ -83,8 +88,8 @@ let scheduled = false;
 let drawn = { at: 0, next: 0 };
 
 /** Takes a frame; it is listed with the next animation frame. */
-export function accept(frame, who) {
-  inbox.push({ frame, who, at: Date.now() });
+export function accept(frame, who, at = Date.now()) {
+  inbox.push({ frame, who, at });
   if (inbox.length > INBOX) drain(Infinity);
   schedule();
 }
@@ -161,7 +166,7 @@ function twinOf(message, receipt, key) {
   for (let n = 1; ; n += 1) {
     const name = `${key} ${n}`;
     const twin = twins.get(name);
-    const stale = twin && (twin.seq < ring.first || (twin.kind !== "change" && receipt.at - twin.at > TWIN_MS));
+    const stale = twin && (twin.seq < Math.max(ring.first, floor) || (twin.kind !== "change" && receipt.at - twin.at > TWIN_MS));
     if (!twin || stale) {
       remember(name, message);
       return undefined;
@@ -215,7 +220,13 @@ export function sameCommit(message) {
 
 /** Puts a gap row at the end of the list. */
 export function addGap(text, who) {
-  const message = gap(text, Date.now(), who);
+  return addGapAt(text, who, Date.now(), false);
+}
+
+export function addGapAt(text, who, at, healed) {
+  drain(Infinity); // what came before it stands before it
+  const message = gap(text, at, who);
+  message.healed = healed;
   ring.push(message);
   schedule();
   return message;
@@ -241,9 +252,9 @@ function recount() {
     return;
   }
   counted = performance.now();
-  const { size, evicted } = ring;
-  const oldest = ring.get(ring.first)?.time ?? NaN;
-  counts.value = { tally: new Map(view.tally), kept: size, hidden: view.hidden, evicted, oldest };
+  const first = Math.max(ring.first, floor);
+  const oldest = ring.get(first)?.time ?? NaN;
+  counts.value = { tally: new Map(view.tally), kept: ring.next - first, hidden: view.hidden, evicted: ring.evicted, oldest };
 }
 
 function relistNow(work) {
@@ -254,6 +265,47 @@ function relistNow(work) {
     revision.value += 1;
   });
   if (view.busy) schedule();
+}
+
+/** Takes everything out of the list; `undoClear` brings it back within ten seconds. */
+export function clearList() {
+  forgetCleared();
+  cleared.value = { count: ring.next - ring.first, until: Date.now() + UNDO_MS };
+  clearTimer = window.setTimeout(forgetCleared, UNDO_MS);
+  floor = ring.next;
+  relistNow(() => view.restart());
+}
+
+let clearTimer = 0;
+
+export function undoClear() {
+  clearTimeout(clearTimer);
+  cleared.value = null;
+  floor = 0;
+  relistNow(() => view.restart());
+}
+
+function forgetCleared() {
+  clearTimeout(clearTimer);
+  cleared.value = null;
+  ring.clearBefore(floor);
+}
+
+/** Starts anew, with nothing to take back. */
+export function resetFeed() {
+  inbox = [];
+  twins.clear();
+  floor = ring.next;
+  forgetCleared();
+  relistNow(() => view.restart());
+}
+
+/** The kept messages in order; of those, only the listed ones where that is asked for. */
+export function keptMessages(onlyListed) {
+  if (onlyListed) return Array.from({ length: view.length }, (_, i) => view.at(i)).filter((message) => message !== undefined);
+  const messages = [];
+  for (let seq = Math.max(ring.first, floor); seq < ring.next; seq += 1) messages.push(ring.get(seq));
+  return messages.filter((message) => message !== undefined);
 }
 
 /** Judges again whenever the person changes what to look at. */

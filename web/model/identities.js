@@ -24,7 +24,7 @@ const LETTERS = "ABCD";
  * server resolved, `ask` is what was asked for. `why`: why it ended, or why its connection is refused.
  * @typedef {{ id: string, letter: string, name: string, label: string, ask: import("../api.js").Ask, kind: string, role: string,
  *   claims: Record<string, unknown>, reason: string, expiresAt: number, access: string, sessions: string[],
- *   state: "live" | "ended", why: string, news: import("../wire/socket.js").SocketNews | null,
+ *   state: "live" | "ended" | "recorded", why: string, news: import("../wire/socket.js").SocketNews | null,
  *   channels: Record<string, { state: import("../wire/channel.js").ChannelState, why: string }> }} Identity
  */
 
@@ -39,6 +39,11 @@ export function identityOf(id) {
 
 export function live() {
   return identities.value.filter((one) => one.state === "live");
+}
+
+/** Everybody whose receipts can be looked at side by side: live views, or those of a recording. */
+export function watchable() {
+  return identities.value.filter((one) => one.state !== "ended");
 }
 
 /** @param {Partial<Identity>} change */

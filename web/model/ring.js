@@ -11,15 +11,22 @@ export class Ring {
     this.first = 0;
     this.next = 0;
     this.bytes = 0;
+    /** How many were taken out on purpose. */
+    this.cleared = 0;
   }
 
   get size() {
     return this.next - this.first;
   }
 
-  /** How many had to go so far; numbering begins at 0, so it is the number of the oldest that is left. */
+  /** How many had to go so far; numbering begins at 0, so the number of the oldest that is left counts all that went. */
   get evicted() {
-    return this.first;
+    return this.first - this.cleared;
+  }
+
+  /** Takes out what comes before a number, which is no eviction. */
+  clearBefore(seq) {
+    for (; this.first < seq; this.cleared += 1) this.evict();
   }
 
   /** Numbers and keeps a message; the oldest go until both bounds hold. */

@@ -87,9 +87,12 @@ function expired() {
   return Number(claims.value.exp) * 1000 <= Date.now();
 }
 
+/** The tables of a recording that is open: they count instead of those that are published now. */
+export const recordedTables = signal(/** @type {import("../api.js").Table[] | null} */ (null));
+
 /** @returns {import("../api.js").Table | undefined} */
 export function tableOf(schema, name) {
-  return config.value?.tables.find((table) => table.schema === schema && table.name === name);
+  return (recordedTables.value ?? config.value?.tables)?.find((table) => table.schema === schema && table.name === name);
 }
 
 /** Names of the columns that identify a row, as far as they are known. */

@@ -8,6 +8,7 @@ import { quoted } from "../model/sql.js";
 import { clockTime } from "../format.js";
 import { Button, CopyButton, Icon, Mark, Sql } from "./parts.js";
 import { exampleUpdate } from "./quiet.js";
+import { open } from "./recorder.js";
 
 /** Three things to try. */
 export function FirstRun() {
@@ -142,6 +143,8 @@ export function NoToken() {
         ${" "}Or paste one here; it stays in this tab and is forgotten when the tab closes.
         ${" "}<code>realtime-inspector token --role inspector_admin --sub YOU</code> makes one.</p>
       <${TokenForm} words="Open the inspector" />
+      <p class="after dim">A recording needs neither token nor server.</p>
+      <p class="quiet-do"><${Button} icon="i-open" onClick=${open}><span>Open a recording</span><//></p>
     </div>
   </main>`;
 }

@@ -17,6 +17,7 @@ import {
 } from "../model/choice.js";
 import { view } from "../model/feed.js";
 import { onlyChip, toggleChip } from "../model/filter.js";
+import { live } from "../model/identities.js";
 import { compared, comparing, looking } from "../model/lens.js";
 import { linkToHere } from "../model/address.js";
 import { copyMessage, stepTab } from "./detail.js";
@@ -61,6 +62,7 @@ const ACTIONS = {
   c: () => selected.value && copyMessage(selected.value),
   y: () => copyText(linkToHere()),
   b: () => goTo("send"),
+  L: () => (live().length ? stopAll(live().map((one) => one.id)) : (dialog.value = { kind: "identity" })),
   J: () => (dialog.value = { kind: "join" }),
   t: () => flipTheme(),
   "?": () => (dialog.value = { kind: "keys" }),

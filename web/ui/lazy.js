@@ -6,6 +6,15 @@ import { Button } from "./parts.js";
 /** @type {Map<Load, any>} */
 const loaded = new Map();
 
+/** Fetches components ahead of their use, one after the other, when nothing else is to do. */
+export function fetchAhead(/** @type {Load[]} */ loads) {
+  const [load, ...others] = loads;
+  if (!load) return;
+  const next = () => load().then((component) => loaded.set(load, component) && fetchAhead(others), () => {});
+  if ("requestIdleCallback" in window) requestIdleCallback(next);
+  else setTimeout(next, 500);
+}
+
 /** @param {{ load: Load, [prop: string]: unknown }} props  what is not `load` goes to the component */
 export function Lazy({ load, ...props }) {
   const [problem, setProblem] = useState("");

@@ -4,8 +4,9 @@ import { dialog, drawer, section } from "../model/choice.js";
 import { channels, saySubscription } from "../model/channels.js";
 import { now } from "../model/clock.js";
 import { query } from "../model/filter.js";
-import { identities, identityOf, live } from "../model/identities.js";
+import { identities, identityOf, live, watchable } from "../model/identities.js";
 import { compared, comparing, looking, viewed } from "../model/lens.js";
+import { playing } from "../model/player.js";
 import { pulse } from "../model/vitals.js";
 import { countdown, rate } from "../format.js";
 import { Button, Icon, Who } from "./parts.js";
@@ -22,6 +23,7 @@ export function Left() {
 
 function Channels() {
   identities.value;
+  if (playing.value) return null;
   const flowing = !streamState().stopped && live().length > 0;
   return html`<section>
     <h2>Channels<span class="num-h">${flowing && channels.value.length > 0 ? "msg/s" : ""}</span></h2>
@@ -75,7 +77,7 @@ const viewAs = () => (dialog.value = { kind: "identity" });
 
 function Identities() {
   const all = identities.value;
-  const some = live();
+  const some = watchable();
   if (!all.length) {
     return html`<section>
       <h2>Identities</h2>
@@ -89,6 +91,7 @@ function Identities() {
     </ul>
     ${
       some.length < 4 &&
+      !playing.value &&
       html`<${Button} icon="i-plus" cls="btn--quiet btn--wide" keys="i"
       onClick=${() => (dialog.value = { kind: "identity" })}><span>View as someone else</span><//>`
     }
@@ -112,7 +115,7 @@ function IdentityItem({ one }) {
   const ended = one.state === "ended";
   const away = !ended && one.news?.state === "waiting";
   const title = ended ? one.why : `${one.label}, ${one.role}. ${one.reason}`;
-  const state = ended ? "ended" : away ? "no connection" : countdown(one.expiresAt - now.value);
+  const state = one.state === "recorded" ? "recorded" : ended ? "ended" : away ? "no connection" : countdown(one.expiresAt - now.value);
   return html`<li class=${shown && !comparing.value ? "is-active" : ""}>
     <button type="button" class="id" aria-pressed=${shown} onClick=${look} title=${title}>
       <${Who} letter=${one.letter} service=${one.kind === "service"} /><b>${one.name}</b>

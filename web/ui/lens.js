@@ -5,11 +5,14 @@ import { now } from "../model/clock.js";
 import { EXTEND_BELOW_MS, extend, identities, identityOf, live, MOST, stop } from "../model/identities.js";
 import { compared, comparing, viewed } from "../model/lens.js";
 import { adminName, config, token } from "../model/session.js";
+import { playing } from "../model/player.js";
 import { countdown, shortId } from "../format.js";
 import { Button, Icon, Mark, Who } from "./parts.js";
+import { RecordingBar } from "./recorder.js";
 
 export function Lens() {
   identities.value;
+  if (playing.value) return html`<${RecordingBar} />`;
   if (!token.value || (!config.value && !live().length)) return null;
   if (comparing.value) return html`<${Several} />`;
   const one = identityOf(viewed.value);

@@ -5,6 +5,7 @@ import { closeDialog, section } from "../model/choice.js";
 import { now } from "../model/clock.js";
 import { become, live, MOST } from "../model/identities.js";
 import { compared } from "../model/lens.js";
+import { closeRecording } from "../model/player.js";
 import { recents } from "../model/recents.js";
 import { adminName, blame, config, token } from "../model/session.js";
 import { duration, hourMinute, shortId } from "../format.js";
@@ -45,6 +46,7 @@ export function IdentityDialog({ preset = "user", compare = false, stay = false 
     if (missing || busy) return;
     sessionStorage.setItem(REASON, reason.trim());
     setBusy(true);
+    closeRecording();
     try {
       const chosen = { user: kind === "user" ? user : null, role: kind === "role" ? role : "" };
       await become({ kind, ...chosen, claims: checked.claims, reason: reason.trim(), seconds });

@@ -6,6 +6,7 @@ import { counts } from "../model/feed.js";
 import { problem, query, showAll } from "../model/filter.js";
 import { identities, live } from "../model/identities.js";
 import { onlyDifferences } from "../model/lens.js";
+import { playing } from "../model/player.js";
 import { config } from "../model/session.js";
 import { quoted } from "../model/sql.js";
 import { count, listed } from "../format.js";
@@ -15,6 +16,7 @@ export function EmptyList() {
   identities.value;
   const { hidden } = counts.value;
   if (hidden > 0 || query.value) return html`<${AllHidden} hidden=${hidden} />`;
+  if (playing.value) return html`<${Quiet} title="Nothing of the recording yet." />`;
   if (!live().length) {
     return html`<${Quiet} title="Nobody looks.">
       <p>A stream begins when you look through somebody’s eyes.</p>
@@ -57,7 +59,7 @@ function Listening() {
   <//>`;
 }
 
-function Quiet({ title, children }) {
+function Quiet({ title, children = null }) {
   return html`<div class="quiet" role="presentation"><h2>${title}</h2>${children}</div>`;
 }
 

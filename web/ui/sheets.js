@@ -2,7 +2,8 @@
 import { html } from "../vendor/preact.js";
 import { closeDialog, dialog, goTo } from "../model/choice.js";
 import { now } from "../model/clock.js";
-import { EXTEND_BELOW_MS, extend, identities, identityOf, live } from "../model/identities.js";
+import { clearList } from "../model/feed.js";
+import { EXTEND_BELOW_MS, extend, identities, identityOf, live, watchable } from "../model/identities.js";
 import { compared, comparing, onlyDifferences, viewed } from "../model/lens.js";
 import { PREVIEWS, previews, togglePreview } from "../model/previews.js";
 import { FIELDS } from "../model/search.js";
@@ -26,6 +27,7 @@ const KEYS = [
   ["[ ]", "previous, next tab"],
   ["d", "compare views"],
   ["i", "view as someone"],
+  ["Shift+L", "stop every view, or start one"],
   ["Shift+Esc", "stop viewing"],
   ["c", "copy the message as JSON"],
   ["y", "copy a link to this search"],
@@ -76,7 +78,7 @@ export function MoreDialog() {
       <${Button} icon="i-help" onClick=${() => (dialog.value = { kind: "keys" })}><span>Keyboard and search</span><//>
       <${Button} icon="i-more" onClick=${() => (dialog.value = { kind: "previews" })}><span>Feature previews</span><//>
       ${
-        live().length > 1 &&
+        watchable().length > 1 &&
         !comparing.value &&
         html`<${Button} icon="i-compare" onClick=${then(startComparing)}>
         <span>Compare views</span><//>`
@@ -96,6 +98,8 @@ export function MoreDialog() {
         (identity) => html`<${Button} key=${identity.id} icon="i-clock" onClick=${then(() => extend(identity.id))}>
         <span>Extend ${identity.name}’s view</span><//>`,
       )}
+      <${Button} icon="i-save" onClick=${() => (dialog.value = { kind: "record" })}><span>Save or open a recording</span><//>
+      <${Button} icon="i-trash" onClick=${then(clearList)}><span>Clear the list</span><//>
       ${sections()
         .filter((entry) => !entry.dock)
         .map(

@@ -5,6 +5,7 @@ import { channels } from "../model/channels.js";
 import { counts } from "../model/feed.js";
 import { identities } from "../model/identities.js";
 import { comparing } from "../model/lens.js";
+import { playing } from "../model/player.js";
 import { config, token, trouble, unpublished } from "../model/session.js";
 import { pulse } from "../model/vitals.js";
 import { rate } from "../format.js";
@@ -19,6 +20,7 @@ import { Lens } from "./lens.js";
 import { List } from "./list.js";
 import { Notices } from "./notices.js";
 import { IdentityDialog } from "./picker.js";
+import { RecordDialog } from "./recorder.js";
 import { openSection } from "./sections.js";
 import { KeysDialog, MoreDialog, PreviewsDialog } from "./sheets.js";
 import { Chips, Foot, Tools } from "./tools.js";
@@ -39,6 +41,7 @@ function Panes() {
   const kept = counts.value.kept > 0;
   const started = kept || (channels.value.length > 0 && identities.value.length > 0);
   const refusedAtOnce = !config.value && trouble.value !== null && trouble.value.kind !== "unreachable" && !started;
+  if (playing.value) return html`<${LivePanes} />`;
   if (!token.value || refusedAtOnce) return html`<div class="panes"><${NoToken} /></div>`;
   const entry = openSection();
   if (entry) return html`<div class="panes"><${Lazy} key=${entry.name} load=${entry.load} /></div>`;
@@ -75,6 +78,8 @@ function OpenDialog() {
       return html`<${JoinDialog} key=${`join ${open.name ?? ""}`} name=${open.name} />`;
     case "claims":
       return html`<${ClaimsDialog} key="claims" id=${open.id} />`;
+    case "record":
+      return html`<${RecordDialog} key="record" />`;
     case "keys":
       return html`<${KeysDialog} key="keys" />`;
     case "more":

@@ -1,10 +1,11 @@
 // Above and below the list: search, compare, pause, the chips with their counts, and the foot that says what is kept.
 import { html } from "../vendor/preact.js";
 import { dialog, drawer, follow, following, newer, paused, togglePause } from "../model/choice.js";
-import { CAPACITY, counts } from "../model/feed.js";
+import { CAPACITY, cleared, clearList, counts, undoClear } from "../model/feed.js";
 import { CHIPS, chipOf, off, onlyChip, problem, query, showAll, toggleChip } from "../model/filter.js";
-import { identities, live } from "../model/identities.js";
+import { identities, watchable } from "../model/identities.js";
 import { compared, comparing, onlyDifferences } from "../model/lens.js";
+import { now } from "../model/clock.js";
 import { trouble } from "../model/session.js";
 import { clockTime, count } from "../format.js";
 import { Button, Icon } from "./parts.js";
@@ -40,10 +41,12 @@ export function Tools() {
         comparing.value
           ? html`<${Button} icon="i-filter" aria-pressed=${onlyDifferences.value}
           onClick=${() => (onlyDifferences.value = !onlyDifferences.value)}><span>Only differences</span><//>`
-          : live().length > 0 &&
+          : watchable().length > 0 &&
             html`<${Button} icon="i-compare" onClick=${startComparing} title="Compare views (d)">
           <span>Compare</span><//>`
       }
+      <${Button} icon="i-save" label="Save or open a recording" onClick=${() => (dialog.value = { kind: "record" })} />
+      <${Button} icon="i-trash" label="Clear the list" onClick=${clearList} disabled=${!counts.value.kept} />
       <${Button} icon=${paused.value ? "i-play" : "i-pause"} cls="pausebtn" keys="Space" aria-pressed=${paused.value}
         title=${paused.value ? "Resume" : "Pause"} onClick=${togglePause}>
         <span>${paused.value ? "Resume" : "Pause"}</span>
@@ -54,7 +57,7 @@ export function Tools() {
 
 /** Compares everybody who looks; with one identity only, asks for a second one. */
 export function startComparing() {
-  const ids = live().map((one) => one.id);
+  const ids = watchable().map((one) => one.id);
   if (ids.length > 1) compared.value = ids;
   else dialog.value = { kind: "identity", compare: true };
 }
@@ -125,6 +128,12 @@ export function Foot() {
   return html`<footer class="foot">
     <span class="foot-l">
       <b>${count(kept)}</b> <span class="wide">of ${count(CAPACITY)}</span> kept
+      ${
+        cleared.value &&
+        html`<span class="sep"></span><span role="status"><b>${count(cleared.value.count)}</b> cleared${" "}
+        <button type="button" class="link" onClick=${undoClear}>Undo</button>
+        <span class="wide"> (${Math.max(0, Math.ceil((cleared.value.until - now.value) / 1000))} s)</span></span>`
+      }
       ${evicted > 0 && html`<span class="sep"></span><span><b>${count(evicted)}</b> let go</span>`}
       ${kept > 0 && html`<span class="wide"><span class="sep"></span>oldest ${clockTime(oldest)}</span>`}
       ${

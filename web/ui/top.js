@@ -5,6 +5,7 @@ import { channels } from "../model/channels.js";
 import { now } from "../model/clock.js";
 import { identities, identityOf, live } from "../model/identities.js";
 import { comparing, looking } from "../model/lens.js";
+import { playing } from "../model/player.js";
 import { config, trouble } from "../model/session.js";
 import { pulse } from "../model/vitals.js";
 import { rate } from "../format.js";
@@ -57,6 +58,7 @@ function go(event, name) {
 export function streamState() {
   now.value;
   identities.value;
+  if (playing.value) return { word: "Recording", icon: "i-record", stopped: false };
   const kind = trouble.value?.kind;
   const connections = looking.value.map((id) => identityOf(id)).filter((one) => one?.state === "live");
   const open = connections.filter((one) => one?.news?.state === "open");
