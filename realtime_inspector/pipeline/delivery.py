@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 import structlog
 
 from realtime_inspector.model import Position, Reason
-from realtime_inspector.pipeline.evidence import Gathered
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.pipeline.tally import Counting, Tally
+from realtime_inspector.pipeline.work import Gathered
 from realtime_inspector.ports import Outlet
 from realtime_inspector.protocol.frames import gap, system
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
+from realtime_inspector.visibility.audience import Audience, AudienceKey
 from realtime_inspector.visibility.crowd import Crowd
 from realtime_inspector.visibility.decisions import Decision, Joined, decide, remembers
-from realtime_inspector.visibility.index import Audience, AudienceKey
 from realtime_inspector.visibility.memory import Memory, Passage
 
 log = structlog.get_logger(__name__)
@@ -89,12 +89,10 @@ class Delivery:
         outlet.send(_gap(key, reason, table))
         self.gaps[reason] += 1
 
-    def announce_resumed(self, audiences: Iterable[Audience[Outlet]]) -> None:
+    def announce_resumed(self, resumed: Iterable[tuple[Outlet, AudienceKey]]) -> None:
         """Tells subscribers that came back that they were sent what they missed."""
-        for audience in audiences:
-            key = audience.key
-            for outlet in (*audience.members, *audience.joining):
-                outlet.send(system(Serializer(key.serializer), key.topic, "resume", "ok", "resumed"))
+        for outlet, key in resumed:
+            outlet.send(system(Serializer(key.serializer), key.topic, "resume", "ok", "resumed"))
 
     async def pace(self) -> None:
         """Gives sockets with much queued a moment to take it, so that a large transaction does not overrun healthy ones."""
@@ -224,7 +222,8 @@ def _send(audience: Audience[Outlet], frames: Sequence[_Frame], blocks: dict[int
         for outlet in reached:
             outlet.send(block)
     for outlet, after in audience.joining.items():
-        late = b"".join([frame for position, frame, joined in frames if position > after and _names(joined, after)])
+        began = audience.began(outlet)
+        late = b"".join([frame for position, frame, joined in frames if position > after and _names(joined, began)])
         if late:
             outlet.send(late)
             reached.append(outlet)

@@ -11,9 +11,9 @@ from realtime_inspector.protocol.changes import change_frame, encode_data, legac
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
+from realtime_inspector.visibility.audience import AudienceKey
 from realtime_inspector.visibility.decisions import Decision
 from realtime_inspector.visibility.facts import Access
-from realtime_inspector.visibility.index import AudienceKey
 from realtime_inspector.visibility.subscription import Subscription
 from realtime_inspector.visibility.verdicts import Evidence, old_values
 

@@ -7,6 +7,7 @@ the log, because policies are asked about those.
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final
 
 from realtime_inspector.model import (
@@ -50,6 +51,8 @@ class Ring:
     def __init__(self, limit_bytes: int, seconds: float) -> None:
         self._limit = limit_bytes
         self._seconds = seconds
+        self.held = False
+        """Somebody who is connected is served from here: nothing is too old, though it may be too much."""
         self.begin(BEGINNING, 0)
 
     def begin(self, position: Position, end_lsn: int) -> None:
@@ -82,7 +85,8 @@ class Ring:
 
     def trim(self, now: float, *, pressed: bool = False) -> None:
         """Lets go of what is too old or too much; `pressed`: of everything, because Postgres keeps too much log for it."""
-        while self._pieces and (pressed or self._bytes > self._limit or self._pieces[self._first].at + self._seconds <= now):
+        seconds = inf if self.held else self._seconds
+        while self._pieces and (pressed or self._bytes > self._limit or self._pieces[self._first].at + seconds <= now):
             piece = self._pieces.pop(self._first)
             self._first += 1
             self._bytes -= piece.size

@@ -7,20 +7,21 @@ the hand-over is done again from the start; after it, nothing is repeated within
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic, time
-from typing import TypeVar
 
 import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError, SlotInUse, SlotLost, SourceError
-from realtime_inspector.model import AFTER, Binding, Change, Identity, Position, Reason, Relation, Transaction
+from realtime_inspector.model import AFTER, Binding, Change, Identity, Position, Reason, Transaction
+from realtime_inspector.pipeline.aside import Aside
+from realtime_inspector.pipeline.batches import FIRST_RETRY, LAST_RETRY, Batches, Sent
 from realtime_inspector.pipeline.delivery import Delivery
-from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work, plan
+from realtime_inspector.pipeline.evidence import Gatherer
 from realtime_inspector.pipeline.guard import Guard
-from realtime_inspector.pipeline.partitions import relations_of
-from realtime_inspector.pipeline.returns import Returns, Sent
+from realtime_inspector.pipeline.pace import Pace
+from realtime_inspector.pipeline.returns import Returns
 from realtime_inspector.pipeline.ring import Ring
 from realtime_inspector.pipeline.tally import Tally
 from realtime_inspector.pipeline.watch import Watch
@@ -35,21 +36,15 @@ from realtime_inspector.postgres.state import State
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.replication.membership import Absence
 from realtime_inspector.settings import Settings
+from realtime_inspector.visibility.audience import Audience
 from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.memory import Memory
 from realtime_inspector.visibility.reads import declarations
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
-FAULTS = 3
-"""After so many faults of ours over the same batch its subscribers are told of a gap, and the stream goes on."""
-LOCK_SECONDS = 30.0
-"""So long a batch waits for what passes by itself, such as a lock; then those are withheld whose policies still meet it."""
 TICK = 1.0
 """Seconds after which an idle river looks whether something of the recent past is too old."""
-FIRST_RETRY, LAST_RETRY = 0.1, 5.0
-"""Seconds between attempts after a fault; doubled each time."""
 STANDBY_RETRY = 1.0
 """Seconds between attempts at most, while another process reads the slot: so long a takeover takes."""
 
@@ -65,20 +60,8 @@ class Pipeline:
         self._stream, self._bookmark = open_source(settings, self._line)
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self.guard = Guard(self._line, settings, self._stream)
-        self._catalog = Catalog(settings.evaluator_url, statement_timeout_ms=timeout)
-        self._gatherer = Gatherer(
-            SnapshotReader(settings.reader_url, timeout, declarations(settings.claims_read)),
-            Evaluator(
-                settings.evaluator_url,
-                connections=settings.evaluator_connections,
-                statement_timeout_ms=timeout,
-                search_path=settings.search_path,
-            ),
-            self._catalog,
-            privileged=frozenset(settings.privileged_roles),
-            deletes=settings.deletes,
-            left_view=settings.left_view,
-        )
+        self._pace = Pace()
+        self._gatherer = self._gathering(settings, hurried=True)
         self._authorizer = Authorizer(
             settings.evaluator_url,
             publication=settings.publication,
@@ -86,15 +69,18 @@ class Pipeline:
             announced=settings.source == "notify",
         )
         self._delivery = Delivery(settings.record_bytes)
-        self._left_view = settings.left_view
         self._memory: Sent = Memory(settings.remembered_rows)
+        self._batches = Batches(self._gatherer, self._delivery, settings.left_view, self._set_aside)
         self.state: State | None = None
         """Read before the stream is attached; another one after changes were lost."""
         self._lost = self._epoch = self._gap = ""
         self._ring = Ring(settings.resume_bytes, settings.resume_seconds)
         self._returned = asyncio.Event()
-        self._returns = Returns(index, self._ring, self._delivery, Memory(settings.remembered_rows))
+        self._returns = Returns(index, self._ring, self._delivery, Memory(settings.remembered_rows), self._memory)
         index.on_return = self._returned.set
+        self._aside = Aside(index, self._ring, self._delivery, self._pace, Memory(settings.remembered_rows))
+        beside = self._gathering(settings, hurried=False)
+        self._beside = Batches(beside, self._delivery, settings.left_view, self._set_aside)
         self._attached = asyncio.Event()
         self._fault = "starting"
         self._flowed = False
@@ -107,13 +93,33 @@ class Pipeline:
         self._task: asyncio.Task[None] | None = None
         self._looking: list[asyncio.Task[None]] = []
 
+    def _gathering(self, settings: Settings, *, hurried: bool) -> Gatherer:
+        """With connections of its own. `hurried`: nobody waits for policies that are slow."""
+        timeout = settings.statement_timeout_ms
+        return Gatherer(
+            SnapshotReader(settings.reader_url, timeout, declarations(settings.claims_read)),
+            Evaluator(
+                settings.evaluator_url,
+                connections=settings.evaluator_connections if hurried else 1,
+                statement_timeout_ms=timeout,
+                search_path=settings.search_path,
+                hurried=hurried,
+            ),
+            Catalog(settings.evaluator_url, statement_timeout_ms=timeout),
+            self._pace,
+            privileged=frozenset(settings.privileged_roles),
+            deletes=settings.deletes,
+            left_view=settings.left_view,
+        )
+
     @classmethod
     async def open(cls, settings: Settings, index: Index[Outlet]) -> "Pipeline":
         """Starts following the stream in the background; `attached` says when it flows."""
         pipeline = cls(settings, index)
         pipeline._task = asyncio.create_task(pipeline._run(), name="river")
         looking = (pipeline._watch, pipeline.guard) if settings.source == "replication" else (pipeline._watch,)
-        pipeline._looking = [asyncio.create_task(each.run()) for each in looking]
+        beside = pipeline._aside.run(pipeline._beside.deliver)
+        pipeline._looking = [asyncio.create_task(run) for run in (*(each.run() for each in looking), beside)]
         return pipeline
 
     async def close(self) -> None:
@@ -127,7 +133,8 @@ class Pipeline:
             self._bookmark.save(self._ring.released, self._ring.floor.commit_lsn)
         await self._bookmark.close()
         self._line.close()
-        await self._gatherer.close()
+        await self._batches.close()
+        await self._beside.close()
         await self._authorizer.close()
 
     async def attached(self) -> None:
@@ -170,6 +177,11 @@ class Pipeline:
         place = found[0].changes.index(found[1])
         (transaction,) = await self._gatherer.under_roots([found[0]])
         return transaction, transaction.changes[place]
+
+    @property
+    def lags_aside(self) -> bool:
+        """Whether those whose policies are slow still wait for something that others were sent."""
+        return self._aside.lags
 
     @property
     def gaps(self) -> Counter[str]:
@@ -253,11 +265,16 @@ class Pipeline:
 
     def _tell(self, absence: Absence) -> None:
         log.warning("changes_left_out", reason=absence.reason, table=absence.table and ".".join(absence.table))
-        for index in (self._index, self._index.behind):
+        for index in (self._index, self._index.behind, self._index.aside):
             if index is not None:
                 self._delivery.announce_gap(index.audiences(absence.table), absence.reason, absence.table)
+                index.forget_sent()
+        for outlet, key in self._index.aside.arriving(absence.table) if self._index.aside is not None else ():
+            self._delivery.tell_gap(outlet, key, absence.reason, absence.table)
         self._ring.absences[absence] = self._before or Position(self._stream.received, AFTER)
         self._memory.clear()
+        self._returns.forget()
+        self._aside.forget()
 
     async def _attach(self) -> None:
         # Read every time: while this process waited for the slot, another one may have gone on, or begun anew.
@@ -348,52 +365,19 @@ class Pipeline:
         now = monotonic()
         for transaction in batch:
             self._ring.append(transaction, now)
+        self._aside.wake()
         last = batch[-1]
         if last.end_lsn is not None:
             self._position = last.end_lsn
             self._lag = max(0.0, time() - last.committed_at / 1e6)
 
     async def _deliver(self, batch: Sequence[Transaction], index: Index[Outlet], memory: Sent) -> None:
-        rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))
-        if rooted is None:
-            self._delivery.announce_gap(index.audiences(), Reason.INTERNAL_ERROR)
-            memory.clear()
-            return
-        works = plan(rooted, index, memory, self._left_view)
-        if not works:
-            return
-        news = relations_of(batch) if index is self._index else ()
-        xids = [transaction.xid for transaction in batch if transaction.changes and transaction.xid is not None]
-        gathered = await self._insist(lambda patient: self._gather(news, works, xids, patient), [work.relation for work in works])
-        if gathered is None:
-            self._delivery.announce_gap({a: None for work in works for a in work.touched}, Reason.INTERNAL_ERROR)
-            memory.clear()
-            return
-        await self._delivery.hand_over(gathered, memory)
+        if index is self._index:
+            await self._batches.deliver(batch, index, memory, self._watch.precede)
+        else:
+            await self._batches.deliver(batch, index, memory)
 
-    async def _gather(
-        self, news: Sequence[Relation], works: Sequence[Work], xids: Sequence[int], patient: bool
-    ) -> list[Gathered]:
-        await self._watch.precede(news)
-        return await self._gatherer.gather(works, xids, patient=patient)
-
-    async def _insist(self, ask: Callable[[bool], Awaitable[T]], relations: Sequence[Relation]) -> T | None:
-        """Waits for the database as long as it takes; None when the fault is ours and trying again does not help.
-
-        `ask` is told whether what passes by itself, such as a lock, is still worth waiting for.
-        """
-        retry, faults, began = FIRST_RETRY, 0, monotonic()
-        while faults < FAULTS:
-            try:
-                return await ask(monotonic() - began < LOCK_SECONDS)
-            except SlotLost:
-                raise
-            except DatabaseUnavailable as error:
-                log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
-                self._fault = error.text
-            except Exception:
-                faults += 1
-                log.exception("batch_failed", error_id=secrets.token_hex(4), tables=[relation.name for relation in relations])
-            await asyncio.sleep(retry)
-            retry = min(retry * 2, LAST_RETRY)
-        return None
+    def _set_aside(self, slow: list[Audience[Outlet]], index: Index[Outlet], memory: Sent, position: Position) -> None:
+        if index is self._index:
+            position = self._ring.last
+        self._aside.take(index.depart(slow, position, memory.taken(slow)))

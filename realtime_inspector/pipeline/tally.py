@@ -7,8 +7,8 @@ from typing import Final
 
 from realtime_inspector.model import Identity, Position, Reason
 from realtime_inspector.ports import Outlet
+from realtime_inspector.visibility.audience import Audience
 from realtime_inspector.visibility.decisions import Decision, Joined, decide
-from realtime_inspector.visibility.index import Audience
 from realtime_inspector.visibility.subscription import Subscription
 from realtime_inspector.visibility.verdicts import Evidence
 
@@ -94,7 +94,7 @@ class Counting:
             position = self._position(number)
             return len(audience.members) + sum(position > after for after in audience.joining.values())
         since, until = joined
-        waited = [after for after in audience.joining.values() if after < self._position(number)]
+        waited = [audience.began(outlet) for outlet, after in audience.joining.items() if after < self._position(number)]
         return sum(since <= after < until for after in (*audience.members.values(), *waited))
 
     def _position(self, number: int) -> Position:

@@ -16,7 +16,7 @@ from psycopg.pq.abc import PGresult
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres.connect import PINNED
-from realtime_inspector.postgres.questions import Question
+from realtime_inspector.postgres.questions import HURRY_MS, Question
 from realtime_inspector.postgres.raised import Raised
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
 from realtime_inspector.postgres.sql import quote_literal
@@ -24,6 +24,8 @@ from realtime_inspector.visibility.verdicts import Sight
 
 TIMEOUTS_PER_BATCH = 10
 """After so many statements of one batch ran into the timeout, whoever is still undecided is withheld."""
+WAITS_PER_BATCH = 2
+"""So many slow ones each connection waits for in a batch, when hurried; then whoever is still undecided is late."""
 QUARANTINE_SECONDS = 30.0
 """Who ran into the timeout is not asked again for so long, or else every batch would wait for the same policy."""
 LONGEST_QUARANTINE = 300.0
@@ -32,7 +34,8 @@ WORTH_SPLITTING = 64
 """Identities from which on a question is divided between the connections."""
 CHECKS_PER_CALL = 100_000
 """Rows times identities in one statement, so that in a large batch none takes long only because of their number."""
-TIMED_OUT = "57014"
+TIMED_OUT, MISTAKEN = "57014", "RTI01"
+"""The second one is ours: see visible.sql."""
 LOCK_TIMEOUT_MS = 200
 PLANNER = {"enable_seqscan": "off", "jit": "off", "max_parallel_workers_per_gather": "0"}
 """A small table would be scanned whole, and a policy would then raise on rows that nobody asked about."""
@@ -46,6 +49,10 @@ Answers = Sequence[dict[Identity, Sight]]
 """What was found about each question of the batch."""
 
 
+class NotWhoWasMeant(Exception):
+    """The statement would have asked as somebody else, or with the right to write. Nothing that it says may be delivered."""
+
+
 class Quarantine(NamedTuple):
     """Until when nobody asks, and for how long that was."""
 
@@ -53,18 +60,28 @@ class Quarantine(NamedTuple):
     seconds: float
 
 
+HANGING_SECONDS = 0.4
+"""So much longer than the limit a hurried call may take before it counts as one that does not come back."""
+LATE = Sight(late=True)
+"""Stands for an answer that was not waited for."""
+SLOW = Sight(late=True, slow=True)
+"""The same for one who is to blame for it."""
 AWAKE = Quarantine(0.0, 0.0)
 Sleepers = dict[tuple[str, Identity], Quarantine]
 """Whose policies ran into the timeout, by the name of the function that asked."""
 
 
 class Evaluator:
-    """A few connections of the evaluator login, used for one batch at a time."""
+    """A few connections of the evaluator login, used for one batch at a time.
 
-    def __init__(self, url: str, *, connections: int, statement_timeout_ms: int, search_path: str) -> None:
+    `hurried`: what takes longer than HURRY_MS is not waited for; those whom it concerns are LATE.
+    """
+
+    def __init__(self, url: str, *, connections: int, statement_timeout_ms: int, search_path: str, hurried: bool = False) -> None:
+        self.hurried = hurried
         self._raised = Raised()
         sleepers: Sleepers = {}
-        self._lanes = [_Lane(url, statement_timeout_ms, search_path, sleepers) for _ in range(connections)]
+        self._lanes = [_Lane(url, statement_timeout_ms, search_path, sleepers, hurried) for _ in range(connections)]
 
     async def close(self) -> None:
         """Ends all connections; the next question makes new ones."""
@@ -94,12 +111,16 @@ class _Lane:
     No statement is prepared under a name: a policy could put one of its own in the place of ours.
     """
 
-    def __init__(self, url: str, statement_timeout_ms: int, search_path: str, sleepers: Sleepers) -> None:
+    def __init__(self, url: str, statement_timeout_ms: int, search_path: str, sleepers: Sleepers, hurried: bool) -> None:
         self._url = url
-        self._deadline = statement_timeout_ms / 1000 + 1.0
+        self._hurried = hurried
+        self._define_seconds = statement_timeout_ms / 1000 + 1.0
+        limit_ms = min(statement_timeout_ms, HURRY_MS) if hurried else statement_timeout_ms
+        self._limit = limit_ms / 1000
         limits = {"statement_timeout": str(statement_timeout_ms), "lock_timeout": str(LOCK_TIMEOUT_MS)}
         self._settings = {**PINNED, **PLANNER, **limits}
-        self._path = Statement(f"set local search_path = {path_of(search_path)}")
+        local = f"set local search_path = {path_of(search_path)}", f"set local statement_timeout = {limit_ms}"
+        self._local = tuple(map(Statement, local))
         self._sleepers = sleepers
         self._trips: RoundTrips | None = None
         self._defined: set[str] = set()
@@ -112,11 +133,13 @@ class _Lane:
             trips.close()
 
     async def ask(self, snapshot: str, share: Sequence[Call], answers: Answers, patient: bool) -> None:
-        self._timeouts, self._patient = 0, patient
+        self._timeouts, self._patient = 0, patient and not self._hurried
         try:
             await self._ask(snapshot, share, answers)
         except (psycopg.Error, OSError, TimeoutError) as error:
             self.close()
+            if isinstance(error, psycopg.Error) and error.sqlstate == MISTAKEN:
+                raise NotWhoWasMeant("the evaluator was not who it should be") from error
             raise DatabaseUnavailable(f"the evaluator failed: {error}") from error
         except BaseException:
             self.close()  # a cancelled statement leaves the connection in an unknown state
@@ -131,6 +154,10 @@ class _Lane:
         except TimeoutError:
             self.close()
             self._timeouts += 1
+            if self._hurried:
+                for place, question in share:
+                    answers[place].update({i: LATE for i in question.identities if i not in answers[place]})
+                return
         smaller = [[call] for call in share] if len(share) > 1 else _halves(share[0])
         for part in smaller:
             if len(smaller) > 1 and self._timeouts < TIMEOUTS_PER_BATCH:
@@ -146,9 +173,9 @@ class _Lane:
         if not calls:
             return
         await self._define(trips, calls)
-        before = [BEGIN, Statement(f"set transaction snapshot {quote_literal(snapshot)}"), self._path]
+        before = [BEGIN, Statement(f"set transaction snapshot {quote_literal(snapshot)}"), *self._local]
         while calls:
-            async with asyncio.timeout(self._deadline * len(calls)):
+            async with asyncio.timeout(self._patience(len(calls))):
                 results = await trips.ask(*before, *(_call(question, self._patient) for _, question in calls))
             found = zip(calls, results[len(before) :], strict=True)
             calls = [
@@ -156,6 +183,10 @@ class _Lane:
             ]
             before = []
         trips.tell(*END)
+
+    def _patience(self, calls: int) -> float:
+        """Seconds after which one of so many calls does not come back."""
+        return self._limit * calls + (HANGING_SECONDS if self._hurried else 1.0 * calls)
 
     def _awake(self, question: Question, answer: dict[Identity, Sight]) -> Question:
         """Without those who are not asked for a while."""
@@ -168,15 +199,26 @@ class _Lane:
         """A call ends where it runs into the timeout: whoever took that long is withheld as raised, the rest has to be asked."""
         rows = result.ntuples
         stopped = rows > 0 and result.get_value(rows - 1, 4) == TIMED_OUT.encode()
-        answer.update(_sights(question, result, rows - stopped))
+        sights = _sights(question, result, rows - stopped)
+        if self._hurried:
+            answer.update({i: SLOW if _passes(sight.error) else sight for i, sight in sights.items()})
+        else:
+            answer.update(sights)
         if not stopped:
             return None
         number, to_blame = int(result.get_value(rows - 1, 0) or 0), result.get_value(rows - 1, 1) == b"t"
         rest = list(question.identities[number - 1 :])
+        if self._hurried and number > 1 and not to_blame:  # they are many: it is nobody's fault
+            return _about(question, rest)
         if question.plain:  # nobody knows who of many took so long: they are asked one by one
             return Question(question.function, question.wanted, rest)
         self._timeouts += 1
-        if to_blame or number == 1:
+        if self._hurried:
+            answer[rest.pop(0)] = SLOW
+            if self._timeouts >= WAITS_PER_BATCH:
+                answer.update(dict.fromkeys(rest, LATE))
+                return None
+        elif to_blame or number == 1:
             sleeper = rest.pop(0)
             answer[sleeper] = self._withheld(question, sleeper)
         if self._timeouts >= TIMEOUTS_PER_BATCH:
@@ -196,7 +238,7 @@ class _Lane:
     async def _define(self, trips: RoundTrips, calls: Sequence[Call]) -> None:
         missing = {q.function.name: q.function.definition for _, q in calls if q.function.name not in self._defined}
         if missing:
-            async with asyncio.timeout(self._deadline * len(missing)):
+            async with asyncio.timeout(self._define_seconds * len(missing)):
                 await trips.ask(*map(Statement, missing.values()))
             self._defined.update(missing)
 
@@ -228,8 +270,13 @@ def _about(question: Question, identities: Sequence[Identity]) -> Question:
     return Question(question.function, question.wanted, identities, question.plain)
 
 
+def _passes(error: str | None) -> bool:
+    """Whether a policy met something that passes by itself, such as a lock; see visible.sql."""
+    return error is not None and (error == "55P03" or error[:2] in ("40", "53"))
+
+
 def _overdue(question: Question) -> Sight:
-    return Sight(raised=range(len(question.wanted)), error=TIMED_OUT)
+    return Sight(raised=range(len(question.wanted)), error=TIMED_OUT, slow=True)
 
 
 def _halves(call: Call) -> list[list[Call]]:
@@ -264,7 +311,9 @@ def _sights(question: Question, result: PGresult, rows: int) -> dict[Identity, S
         seen: Sequence[int] = everything
         if all_of_them != b"t":
             seen = _numbers(visible) if by_ctid is None else sorted([by_ctid[ctid] for ctid in _ctids(visible)])
-        sight = Sight(seen, tuple(_numbers(raised)), None if error is None else error.decode())
+        code = None if error is None else error.decode()
+        slow = result.get_value(row, 5) == b"t" or _passes(code)
+        sight = Sight(seen, tuple(_numbers(raised)), code, slow=slow)
         sights[question.identities[int(identity or 0) - 1]] = sight
     return sights
 

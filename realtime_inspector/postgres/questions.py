@@ -9,6 +9,11 @@ from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.sql import quote_identifier, quote_table
 from realtime_inspector.visibility.facts import Shape
 
+HURRY_MS = 200
+"""So long everybody waits for the policies of those whose answer they have not waited for before."""
+SLOW_MS = HURRY_MS // 2
+"""Who takes longer than that is asked where others need not wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Function:
@@ -149,6 +154,6 @@ def _function(shape: Shape, argument: str, result: str, folds: bool, query: str,
     planning = "force_custom_plan" if folds else "force_generic_plan"
     name = "visible_" + blake2b(f"{planning} {query}".encode(), digest_size=12).hexdigest()
     definition = sql.load("visible").format(
-        name=name, type=argument, result=result, planning=planning, query=query, lone=lone or query
+        name=name, type=argument, result=result, planning=planning, query=query, lone=lone or query, slow=SLOW_MS
     )
     return Function(name, definition, argument, f"{shape.schema}.{shape.name}")

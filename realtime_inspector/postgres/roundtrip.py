@@ -160,4 +160,6 @@ def _error(result: PGresult) -> psycopg.Error:
     try:
         return psycopg.errors.lookup(code)(said)
     except KeyError:
-        return psycopg.OperationalError(said)
+        error = psycopg.OperationalError(said)
+        error.sqlstate = code
+        return error

@@ -4,90 +4,20 @@ Sockets that joined the same topic with the same serializer, identity and subscr
 are checked and frames are built once for all of them. Equality filters are looked up by value, not asked one by one.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Generic
 
 import orjson
 
 from realtime_inspector.model import BEGINNING, Change, Identity, Operation, Position, Relation
+from realtime_inspector.visibility.audience import ANY, Audience, AudienceKey, Outlet, Returning, names
 from realtime_inspector.visibility.claims import owner
 from realtime_inspector.visibility.crowd import Crowd, Touched
 from realtime_inspector.visibility.filters import Condition, Group
 from realtime_inspector.visibility.lookup import TypedColumn, by_new_value, by_old_value
+from realtime_inspector.visibility.memory import RowId, Sent
 from realtime_inspector.visibility.subscription import Authorized, Subscription
-
-ANY = "*"
-Outlet = TypeVar("Outlet")
-"""A live socket; the index only keeps it, the pipeline writes to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudienceKey:
-    """What makes two joined channels receive exactly the same bytes."""
-
-    topic: str
-    serializer: str
-    identity: Identity
-    subscriptions: tuple[Subscription, ...]
-    verdicts: bool
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Audience(Generic[Outlet]):
-    """The sockets that share a key, each with the position after which it receives everything; `filtered`: by any filter.
-
-    `members`: the stream has passed that position. `joining`: it has not yet. `crowds`: where it is counted.
-    """
-
-    key: AudienceKey
-    members: dict[Outlet, Position] = field(default_factory=dict)
-    joining: dict[Outlet, Position] = field(default_factory=dict)
-    filtered: bool = field(init=False)
-    crowds: list[Crowd["Audience[Outlet]"]] = field(default_factory=list, init=False)
-
-    @property
-    def sockets(self) -> int:
-        """How many there are."""
-        return len(self.members) + len(self.joining)
-
-    def __post_init__(self) -> None:
-        self.take(self.key)
-
-    def take(self, key: AudienceKey) -> None:
-        """From now on everybody here has this key."""
-        self.key = key
-        self.filtered = any(subscription.conditions for subscription in key.subscriptions)
-
-    def concerning(self, relation: Relation) -> list[Subscription]:
-        """The subscriptions that name this relation, or everything."""
-        return [s for s in self.key.subscriptions if _names(s, relation.schema, relation.name)]
-
-    def waits_for(self, position: Position) -> bool:
-        """Whether anybody here is to receive the change there, or an earlier one of the same batch."""
-        return bool(self.members) or any(after < position for after in self.joining.values())
-
-    def settle(self, position: Position) -> None:
-        """Every change from here on is after this one: who waited for less is a full member now."""
-        for outlet in [outlet for outlet, after in self.joining.items() if after <= position] if self.joining else ():
-            self.members[outlet] = self.joining.pop(outlet)
-
-    def withdraw(self, position: Position) -> None:
-        """The log may go on from here in another way: nobody waits for a later position, which may never have been written."""
-        self.joining = {outlet: min(after, position) for outlet, after in self.joining.items()}
-
-    def forget(self, position: Position) -> None:
-        """Nobody counts as having received anything up to here: what the sockets have cannot be told any more."""
-        self.settle(position)
-        self.members = dict.fromkeys(self.members, position)
-
-
-@dataclass(frozen=True, slots=True)
-class Returning:
-    """What a channel that came back is to receive, and the position after which it has to be told what it missed."""
-
-    key: AudienceKey
-    after: Position
 
 
 @dataclass(slots=True)
@@ -109,7 +39,8 @@ class Index(Generic[Outlet]):
     """All audiences; the one object that both streams touch: joins write it, changes read it.
 
     Channels that come back wait in `returning` until the pipeline takes them into a round: an index of their own, `behind`, that
-    is served from the recent past until it has caught up.
+    is served from the recent past until it has caught up. Those of whom the policies are slow are `aside`: in an index that is
+    served from the recent past beside this one. `resuming`: the channels here that are told when they have caught up.
     """
 
     def __init__(self) -> None:
@@ -119,10 +50,17 @@ class Index(Generic[Outlet]):
         self._successors: dict[tuple[Outlet, str], AudienceKey] = {}
         self.returning: dict[tuple[Outlet, str], Returning] = {}
         self.behind: Index[Outlet] | None = None
+        self.aside: Index[Outlet] | None = None
+        self.resuming: set[tuple[Outlet, str]] = set()
         self.on_return: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
-        return len(self._by_outlet) + len(self.returning) + (len(self.behind) if self.behind is not None else 0)
+        elsewhere = sum(len(part) for part in (self.behind, self.aside) if part is not None)
+        return len(self._by_outlet) + len(self.returning) + elsewhere
+
+    def __contains__(self, channel: tuple[Outlet, str]) -> bool:
+        """Whether it is served from here, or waits to be."""
+        return channel in self._by_outlet or channel in self.returning
 
     def subscribe(
         self, outlet: Outlet, topic: str, serializer: str, identity: Identity, authorized: Authorized, verdicts: bool
@@ -134,9 +72,12 @@ class Index(Generic[Outlet]):
         elif channel in self._by_outlet:
             self._successors[channel] = key
         elif channel in self.returning:
-            self.returning[channel] = Returning(key, self.returning[channel].after)
+            before = self.returning[channel]
+            self.returning[channel] = Returning(key, before.after, resumes=before.resumes)
         elif self.behind is not None and channel in self.behind._by_outlet:
             self.behind._successors[channel] = key
+        elif self.aside is not None and channel in self.aside:
+            self.aside.subscribe(outlet, topic, serializer, identity, authorized, verdicts)
         elif authorized.returns:
             self.returning[channel] = Returning(key, authorized.after)
             self.on_return()
@@ -169,9 +110,11 @@ class Index(Generic[Outlet]):
     def _move(self, previous: Audience[Outlet], key: AudienceKey, outlets: Iterable[Outlet], position: Position) -> None:
         """What the others of the new audience received before they did not receive."""
         for outlet in outlets:
-            joining = previous.joining.get(outlet)
+            joining, resuming = previous.joining.get(outlet), (outlet, key.topic) in self.resuming
             self.unsubscribe(outlet, key.topic)
             audience = self._enter(outlet, key)
+            if resuming:
+                self.resuming.add((outlet, key.topic))
             if joining is None:
                 audience.members[outlet] = position
             else:
@@ -180,14 +123,15 @@ class Index(Generic[Outlet]):
     def unsubscribe(self, outlet: Outlet, topic: str) -> None:
         """Removes an outlet's channel; unknown ones are fine."""
         self.returning.pop((outlet, topic), None)
-        if self.behind is not None:
-            self.behind.unsubscribe(outlet, topic)
+        self.resuming.discard((outlet, topic))
+        for part in (self.behind, self.aside):
+            if part is not None:
+                part.unsubscribe(outlet, topic)
         self._successors.pop((outlet, topic), None)
         audience = self._by_outlet.pop((outlet, topic), None)
         if audience is None:
             return
-        audience.members.pop(outlet, None)
-        audience.joining.pop(outlet, None)
+        audience.drop(outlet)
         for crowd in audience.crowds:
             crowd.sockets -= 1
         if not audience.members and not audience.joining:
@@ -199,35 +143,87 @@ class Index(Generic[Outlet]):
         audiences = list(self._audiences.values())
         if table is None:
             return audiences
-        return [audience for audience in audiences if any(_names(s, *table) for s in audience.key.subscriptions)]
+        return [audience for audience in audiences if any(names(s, *table) for s in audience.key.subscriptions)]
+
+    def arriving(self, table: tuple[str, str] | None) -> list[tuple[Outlet, AudienceKey]]:
+        """Those who wait to be served from here and whom a table may concern, or all of them."""
+        waiting = [(outlet, returning.key) for (outlet, _), returning in self.returning.items()]
+        return [(outlet, key) for outlet, key in waiting if table is None or any(names(s, *table) for s in key.subscriptions)]
+
+    def forget_sent(self) -> None:
+        """What those who wait to be served from here were sent before is not certain any more."""
+        self.returning = {channel: replace(returning, sent={}) for channel, returning in self.returning.items()}
 
     def settle(self) -> None:
         """Another log begins, whose positions have nothing to do with those waited for: everybody is a full member.
 
         Nobody is behind any more either.
         """
+        aside, self.aside = self.aside, None
         self.end_round(BEGINNING)
-        self.begin_round()
-        self.end_round(BEGINNING)
+        for part in (self, aside):
+            for (outlet, _), returning in part.returning.items() if part is not None else ():
+                self._enter(outlet, returning.key).joining[outlet] = BEGINNING
+        self.returning.clear()
+        for (outlet, _), audience in aside._by_outlet.items() if aside is not None else ():
+            self._enter(outlet, audience.key).joining[outlet] = BEGINNING
         for audience in self._audiences.values():
             audience.members = dict.fromkeys([*audience.members, *audience.joining], BEGINNING)
             audience.joining.clear()
+            audience.since.clear()
 
     def is_behind(self, outlet: Outlet, topics: Iterable[str]) -> bool:
         """Whether any of the outlet's channels still has to catch up."""
-        behind = self.behind._by_outlet if self.behind is not None else {}
-        return any((outlet, topic) in self.returning or (outlet, topic) in behind for topic in topics)
+        elsewhere = [part for part in (self.behind, self.aside) if part is not None]
+        return any((outlet, t) in self.returning or any((outlet, t) in part for part in elsewhere) for t in topics)
 
-    def begin_round(self) -> Position | None:
-        """Takes everybody who returned so far into an index of their own; gives the position of the hindmost, if anybody did."""
+    def begin_round(self) -> list[tuple[Audience[Outlet], Returning]]:
+        """Takes everybody who returned so far into an index of their own, if nobody is behind yet."""
         if not self.returning or self.behind is not None:
-            return None
+            return []
         self.behind = Index()
-        for (outlet, _), returning in self.returning.items():
-            self.behind._enter(outlet, returning.key).joining[outlet] = returning.after
-        hindmost = min(returning.after for returning in self.returning.values())
-        self.returning.clear()
-        return hindmost
+        self.behind.returning, self.returning = self.returning, {}
+        return self.behind.admit()
+
+    def admit(self) -> list[tuple[Audience[Outlet], Returning]]:
+        """Those who return are served from here from now on, each after its own position."""
+        admitted, self.returning = self.returning, {}
+        found = []
+        for (outlet, topic), returning in admitted.items():
+            audience = self._enter(outlet, returning.key)
+            audience.joining[outlet] = returning.after
+            if returning.since is not None:
+                audience.since[outlet] = returning.since
+            if returning.resumes:
+                self.resuming.add((outlet, topic))
+            found.append((audience, returning))
+        return found
+
+    def rewind(self, position: Position) -> None:
+        """What is served from here begins anew before this position, up to which everybody here was served."""
+        for audience in self._audiences.values():
+            audience.rewind(position)
+
+    def resumed(self) -> list[tuple[Outlet, AudienceKey]]:
+        """Everybody here has caught up: those who are to be told so."""
+        told, self.resuming = self.resuming, set()
+        return [(outlet, self._by_outlet[outlet, topic].key) for outlet, topic in told if (outlet, topic) in self._by_outlet]
+
+    def depart(
+        self, audiences: Iterable[Audience[Outlet]], position: Position, sent: Mapping[Audience[Outlet], Mapping[RowId, Sent]]
+    ) -> dict[tuple[Outlet, str], Returning]:
+        """These leave, to be served from elsewhere from this position on. `sent`: the rows that they were sent."""
+        left = {}
+        for audience in audiences:
+            for outlet in [*audience.members, *audience.joining]:
+                channel, after = (outlet, audience.key.topic), max(audience.joining.get(outlet, position), position)
+                successor, resumes = self._successors.get(channel), channel in self.resuming
+                if successor is None:
+                    left[channel] = Returning(audience.key, after, audience.began(outlet), sent.get(audience, {}), resumes)
+                else:
+                    left[channel] = Returning(successor, after, resumes=resumes)
+                self.unsubscribe(*channel)
+        return left
 
     def give_up(self, floor: Position, reached: Position, last: Position) -> list[tuple[Outlet, AudienceKey]]:
         """Who is behind the floor can no longer catch up: they are served with all others after `last`, and given back here.
@@ -246,14 +242,21 @@ class Index(Generic[Outlet]):
             self._enter(outlet, key).joining[outlet] = last
         return told
 
-    def end_round(self, position: Position) -> None:
-        """Who was behind has everything up to there, or further if it was further already, and is served with all others."""
+    def end_round(self, position: Position) -> list[tuple[Audience[Outlet], Audience[Outlet]]]:
+        """Who was behind has everything up to there, or further if it was further already, and is served with all others.
+
+        Gives the audiences as they were behind, and as they are now.
+        """
         behind, self.behind = self.behind, None
         if behind is None:
-            return
+            return []
         behind.change_over(position)
+        moved: dict[Audience[Outlet], Audience[Outlet]] = {}
         for (outlet, _), audience in behind._by_outlet.items():
-            self._enter(outlet, audience.key).joining[outlet] = max(audience.joining.get(outlet, position), position)
+            moved[audience] = present = self._enter(outlet, audience.key)
+            present.joining[outlet] = max(audience.joining.get(outlet, position), position)
+            present.since[outlet] = audience.began(outlet)
+        return list(moved.items())
 
     def names(self, relation: Relation) -> bool:
         """Whether anybody at all asked for this relation."""
@@ -343,10 +346,6 @@ def _continues(one: AudienceKey, other: AudienceKey) -> bool:
     subjects = [orjson.loads(key.identity.claims).get("sub") for key in (one, other)]
     same = subjects[0] is not None and subjects[0] == subjects[1]
     return same and one.identity.role == other.identity.role and one.subscriptions == other.subscriptions
-
-
-def _names(subscription: Subscription, schema: str, table: str) -> bool:
-    return subscription.binding.schema in (ANY, schema) and subscription.binding.table in (ANY, table)
 
 
 def _bucket_keys(relation: Relation) -> tuple[tuple[str, str], ...]:

@@ -24,6 +24,7 @@ Sent = tuple[tuple[int, Position], ...]
 class Table:
     """A relation as long as its rows are what they were: until it is emptied, or another key finds them."""
 
+    oid: int
     key: tuple[str, ...]
     identity: object
 
@@ -57,7 +58,7 @@ class Memory(Generic[Holder]):
         """The relation's table; a new one, without rows, if its key is another or `identity`, what else its rows depend on."""
         known = self._tables.get(oid)
         if known is None or (known.key, known.identity) != (key, identity):
-            known = self._tables[oid] = Table(key, identity)
+            known = self._tables[oid] = Table(oid, key, identity)
         return known
 
     def forget_table(self, oid: int) -> None:
@@ -98,6 +99,31 @@ class Memory(Generic[Holder]):
         self._pairs += len(known)
         while self._pairs > self._limit:
             self._pairs -= len(self._rows.popitem(last=False)[1])
+
+    def taken(self, holders: Iterable[Holder]) -> dict[Holder, dict[RowId, Sent]]:
+        """What each of these was sent, for another memory, which passes the same changes."""
+        known = {ref(holder): holder for holder in holders}
+        found: dict[Holder, dict[RowId, Sent]] = {holder: {} for holder in known.values()}
+        for row, sent in self._rows.items():
+            if self._is_present(row):
+                for holder in known.keys() & sent.keys():
+                    found[known[holder]][row] = sent[holder]
+        return found
+
+    def give(self, holder: Holder, rows: Mapping[RowId, Sent]) -> None:
+        """It was sent these as well, as another memory says. Of tables that are others here it was sent nothing."""
+        for row, sent in rows.items():
+            table = row[0]
+            assert isinstance(table, Table)
+            self._tables.setdefault(table.oid, table)
+            if self._is_present(row):
+                latest = dict(self.sent(row).get(ref(holder), ()))
+                latest.update({place: max(at, latest.get(place, at)) for place, at in sent})
+                self.put(row, {ref(holder): tuple(latest.items())})
+
+    def _is_present(self, row: RowId) -> bool:
+        table = row[0]
+        return isinstance(table, Table) and self._tables.get(table.oid) is table
 
     def forget(self, row: RowId) -> None:
         """The row is gone for everybody."""
@@ -173,7 +199,7 @@ class Passage(Generic[Holder]):
         """Finds the rows. `keys`: per change, the key of its row in the snapshot, if it has one."""
         for change in self.changes:
             if change.operation is Operation.TRUNCATE:
-                table = self._emptied = Table(table.key, table.identity)
+                table = self._emptied = Table(table.oid, table.key, table.identity)
             self.found.append(found_row(change, table))
             self.parted.append(parts(change, table))
         self.reached += [None if texts is None else (table, *texts) for texts in keys]

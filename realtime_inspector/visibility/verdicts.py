@@ -13,13 +13,16 @@ from realtime_inspector.visibility.filters import Condition, matches
 class Sight:
     """What one identity may see of numbered rows, in order; for which its policies raised, and the last SQLSTATE if so.
 
-    `error_id`: the name under which the log has that error.
+    `error_id`: the name under which the log has that error. `slow`: the policies took long. `late`: nobody waited
+    for the answer.
     """
 
     rows: Sequence[int] = ()
     raised: Sequence[int] = ()
     error: str | None = None
     error_id: str = field(default="", compare=False)
+    slow: bool = field(default=False, compare=False)
+    late: bool = False
 
     @property
     def told(self) -> Verdict:

@@ -96,6 +96,7 @@ class _Judging:
         self._listener = listener
         self._numbers = numbers
         self._handled = handled
+        self._set_aside = stage.set_aside
         self._data: dict[int, list[Receipt]] = {}
         self._verdicts: dict[int, list[Receipt]] = {}
         self._sent: dict[tuple[str, Key], tuple[int, int]] = {}
@@ -401,6 +402,10 @@ class _Judging:
     def _until(self, event: Event, lives: Iterable[int]) -> int:
         """How many commits had begun at most when it was decided that the listener is not sent the event."""
         resumed = [self._listener.resumed.get(life, self._world.begun) for life in lives if life > 1]
+        if any(self._listener.sockets[life - 1] in self._set_aside for life in lives):
+            told = (*self._data.items(), *self._verdicts.items())
+            later = [receipt.begun for number, receipts in told if number > event.number for receipt in receipts]
+            resumed.append(min(later, default=self._world.begun))
         return max(self._handled[event.number], *resumed, 0)
 
     # In the end.

@@ -11,6 +11,7 @@ from realtime_inspector.model import Binding
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.ports import Outlet
 from realtime_inspector.settings import Settings
+from realtime_inspector.visibility.audience import Returning
 from realtime_inspector.visibility.index import Index
 from tests.oracle.listeners import Laggard, Listener, Wish
 from tests.oracle.people import PEOPLE, WATCHING
@@ -23,6 +24,19 @@ START = 30.0
 LOST = (0, 0, 1, 5, 40)
 """So many of the last messages are lost with a connection."""
 SELECTED = ("tag", "n")
+
+
+class Noting(Index[Any]):
+    """Keeps who was set aside."""
+
+    def __init__(self, departed: set[Any]) -> None:
+        super().__init__()
+        self._departed = departed
+
+    def depart(self, *arguments: Any) -> dict[tuple[Any, str], Returning]:
+        left = super().depart(*arguments)
+        self._departed.update(outlet for outlet, _ in left)
+        return left
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,9 @@ class Stage:
         self.play = play
         self._engine = engine
         self._chance = random.Random(-world.seed)
-        self._index: Index[Outlet] = Index()
+        self.set_aside: set[Any] = set()
+        """The sockets of which the policies were slow: what they are sent is decided later than what others are."""
+        self._index: Index[Outlet] = Noting(self.set_aside)
         self._pipeline: Pipeline | None = None
         self.listeners = [*self._cast()]
         self.watching = self.listeners[0]
@@ -89,7 +105,7 @@ class Stage:
     async def _start(self) -> None:
         urls = {"reader_url": self._engine.reader, "evaluator_url": self._engine.evaluator}
         settings = Settings(**urls, slot="oracle", **self.play.settings or {})
-        self._index = Index()
+        self._index = Noting(self.set_aside)
         self._pipeline = await Pipeline.open(settings, self._index)
         async with asyncio.timeout(START):
             await self._pipeline.attached()
@@ -136,12 +152,15 @@ class Stage:
             if listener.away:
                 await listener.join(self._running, self._index)
         async with asyncio.timeout(self.play.patience):
-            while any(listener.waits for listener in self.listeners) or self._behind():  # noqa: ASYNC110, nobody tells
+            while any(listener.waits for listener in self.listeners) or self._behind() or self._lags():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     def _behind(self) -> bool:
         told = {receipt.event_id for receipt in self.watching.history}
         return len(told) < len(self.world.events)
+
+    def _lags(self) -> bool:
+        return bool(self._index.returning) or self._index.behind is not None or self._running.lags_aside
 
     def _cast(self) -> Sequence[Listener]:
         """Of each person one who is told verdicts, one who is not, one with filters, and one who travels."""

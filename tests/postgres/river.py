@@ -142,11 +142,14 @@ class Service:
         self.index.subscribe(subscriber, "realtime:room", "2.0.0", identity, authorized, verdicts)
 
     async def settled(self) -> None:
-        """Returns when everything committed so far has been handed over: a row written now has come by."""
+        """Returns when everything committed so far has been handed over, also to the slow: a row written now has come by."""
         marker = await self.join(SERVICE, "marker")
         self.engine.run("insert into marker default values")
         await marker.until(1)
         self.index.unsubscribe(marker, "realtime:room")
+        async with asyncio.timeout(20):
+            while self.index.returning or self.index.behind or (self.index.aside and self.pipeline.lags_aside):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def announce(engine: Engine) -> None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from realtime_inspector.model import BEFORE, Binding, Identity, Position
-from realtime_inspector.pipeline import evidence, river
+from realtime_inspector.pipeline import batches, evidence
 from tests.conftest import drop_slots
 from tests.postgres.conftest import Engine
 from tests.postgres.river import ANON, SERVICE, Service, Start, Subscriber, start, user
@@ -153,7 +153,7 @@ async def test_a_policys_own_columns_count_before_our_variables(engine: Engine, 
 async def test_whatever_a_policy_raises_harms_its_own_identity_alone(
     engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch, act: str, code: str | None
 ) -> None:
-    monkeypatch.setattr(river, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(batches, "LOCK_SECONDS", 0.3)
     service = await start(
         PUBLICATION
         + "create sequence counter; grant usage on sequence counter to authenticated;"

@@ -5,6 +5,7 @@
 
 import pytest
 
+from realtime_inspector.postgres import evaluator, questions
 from tests.oracle.judge import Judgement, judge
 from tests.oracle.stage import Play, Stage
 from tests.oracle.world import World
@@ -23,6 +24,16 @@ async def played(engine: Engine, world: World, play: Play) -> Judgement:
     stage = Stage(engine, world, play)
     await stage.run()
     return judge(stage)
+
+
+async def test_nothing_is_otherwise_where_everybody_is_set_aside_all_the_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Except that more of what was sent is forgotten, which withholds deletions."""
+    monkeypatch.setattr(evaluator, "HURRY_MS", 1)
+    monkeypatch.setattr(questions, "SLOW_MS", 1)
+    judgement = await played(engine, World(7), Play(commits=30, patience=60, settings={"left_view": "delete"}))
+    assert [violation for violation in judgement.violations if not violation.endswith("is not told that it is gone")] == []
 
 
 @pytest.mark.parametrize(("seed", "play"), [*enumerate(PLAYS, 1)])

@@ -6,7 +6,7 @@ import pytest
 
 from realtime_inspector.model import Binding
 from realtime_inspector.pipeline.rendering import Rendering
-from realtime_inspector.visibility.index import AudienceKey
+from realtime_inspector.visibility.audience import AudienceKey
 from tests.postgres.conftest import Engine
 from tests.postgres.river import ANON, SERVICE, Service, Start, Subscriber, start, user
 

@@ -9,7 +9,7 @@ import pytest
 from realtime_inspector.model import Identity, Reason
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.postgres.evaluator import Evaluator
-from realtime_inspector.visibility.index import AudienceKey
+from realtime_inspector.visibility.audience import AudienceKey
 from tests.postgres.conftest import Engine
 from tests.postgres.river import ANON, SERVICE, Start, start, user
 

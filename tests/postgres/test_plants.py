@@ -9,7 +9,7 @@ import pytest
 from realtime_inspector.channel.effects import Effect, Ticket
 from realtime_inspector.channel.session import Outcome, Session
 from realtime_inspector.model import AFTER, UNCHANGED, Identity, Position, Transaction
-from realtime_inspector.pipeline import askers, evidence, river
+from realtime_inspector.pipeline import askers, asking, river
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
 from realtime_inspector.protocol.positions import PositionTokens
@@ -91,7 +91,7 @@ def one_is_asked_for_all(patch: Patch, _: Stage) -> None:
         return {group[0]: group for group in groups.values()}
 
     patch.setattr(askers, "askers", of_the_role)
-    patch.setattr(evidence, "askers", of_the_role)
+    patch.setattr(asking, "askers", of_the_role)
 
 
 def old_values_are_shown_to_all(patch: Patch, _: Stage) -> None:

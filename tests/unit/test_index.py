@@ -273,13 +273,17 @@ def places(index: Index[str] | None) -> dict[str, Position]:
     return {outlet: after for audience in audiences for outlet, after in (*audience.members.items(), *audience.joining.items())}
 
 
+def hindmost(index: Index[str]) -> Position:
+    return min(returning.after for _, returning in index.begin_round())
+
+
 def test_who_comes_back_is_not_served_with_the_others_until_it_has_caught_up() -> None:
     told: list[bool] = []
     index: Index[str] = Index()
     index.on_return = lambda: told.append(True)
     for outlet, after in (("late", 5), ("later", 3)):
         returned(index, outlet, after)
-    assert (told, len(index), places(index), index.begin_round()) == ([True, True], 2, {}, Position(3, 0))
+    assert (told, len(index), places(index), hindmost(index)) == ([True, True], 2, {}, Position(3, 0))
     assert places(index.behind) == {"late": Position(5, 0), "later": Position(3, 0)}
     assert index.is_behind("late", ["room"])
     index.end_round(Position(4, 0))
@@ -292,10 +296,10 @@ def test_those_who_come_while_others_catch_up_form_the_next_round() -> None:
     returned(index, "first", 5)
     index.begin_round()
     returned(index, "second", 3)
-    assert index.begin_round() is None
+    assert index.begin_round() == []
     assert index.is_behind("second", ["room"])
     index.end_round(Position(9, 0))
-    assert index.begin_round() == Position(3, 0)
+    assert hindmost(index) == Position(3, 0)
     assert (places(index), places(index.behind)) == ({"first": Position(9, 0)}, {"second": Position(3, 0)})
 
 
@@ -325,6 +329,39 @@ def test_who_comes_back_may_leave_or_become_somebody_else_meanwhile(begun: bool)
     assert (audience.key.identity, list(places(index))) == (BOB, ["changes"])
     index.unsubscribe("changes", "room")
     assert len(index) == 0
+
+
+def test_who_is_set_aside_goes_with_all_that_is_known_of_it() -> None:
+    index = subscribed(slow=Subscription(binding()))
+    [audience] = index.audiences()
+    audience.settle(Position(5, 0))
+    left = index.depart([audience], Position(9, 0), {})
+    assert (len(index), left["slow", "room"].after, left["slow", "room"].since) == (0, Position(9, 0), BEGINNING)
+    index.aside = Index()
+    index.aside.returning.update(left)
+    assert (len(index), index.is_behind("slow", ["room"])) == (1, True)
+    [(present, _)] = index.aside.admit()
+    assert (present.joining, present.began("slow")) == ({"slow": Position(9, 0)}, BEGINNING)
+    present.settle(Position(9, 0))
+    assert present.members == {"slow": BEGINNING}
+    index.unsubscribe("slow", "room")
+    assert len(index) == 0
+
+
+def test_who_is_aside_may_become_somebody_else_and_is_told_once_when_it_has_caught_up() -> None:
+    index: Index[str] = Index()
+    returned(index, "slow", 3)
+    [(audience, _)] = index.begin_round()
+    index.aside = Index()
+    assert index.behind is not None
+    index.aside.returning.update(index.behind.depart([audience], Position(4, 0), {}))
+    index.aside.admit()
+    index.subscribe("slow", "room", "2.0.0", BOB, Authorized((Subscription(binding()),)), False)
+    index.aside.change_over(Position(5, 0))
+    told = [(outlet, key.identity) for outlet, key in index.aside.resumed()]
+    assert (told, index.aside.resumed(), index.end_round(Position(9, 0))) == ([("slow", BOB)], [], [])
+    index.settle()
+    assert (index.aside, list(places(index))) == (None, ["slow"])
 
 
 def test_another_log_ends_every_return() -> None:

@@ -58,6 +58,23 @@ def sent(memory: Memory[Holder], key: str, holder: Holder) -> list[tuple[Subscri
     return passing(memory, change(99, DELETE, old=key)).recall(holder, (EVERY, RED)).sent(0)
 
 
+def test_what_one_was_sent_goes_along_to_another_memory_unless_the_table_is_another_there() -> None:
+    here: Memory[Holder] = Memory(10)
+    there: Memory[Holder] = Memory(10)
+    one, same, other = Holder(), Holder(), Holder()
+    send(here, change(1, INSERT, "1"), one, other)
+    send(here, change(2, INSERT, "2"), one)
+    taken = here.taken([one])
+    there.give(same, taken[one])
+    assert [sent(there, key, same) for key in ("1", "2")] == [[(EVERY, Position(1, 0))], [(EVERY, Position(2, 0))]]
+    assert sent(there, "1", other) == []
+    send(there, change(3, DELETE, old="1"), same)
+    passage = passing(here, change(4, TRUNCATE))
+    passage.close()
+    here.give(one, there.taken([same])[same])
+    assert (sent(there, "1", same), sent(here, "2", one)) == ([], [])
+
+
 def test_who_was_sent_a_row_is_known_with_the_subscriptions_and_the_last_time() -> None:
     memory: Memory[Holder] = Memory(10)
     one, other = Holder(), Holder()

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from realtime_inspector.model import Binding, Identity, Position, Reason
 from realtime_inspector.pipeline.tally import Counting, Tally
+from realtime_inspector.visibility.audience import Audience, AudienceKey
 from realtime_inspector.visibility.decisions import decide
 from realtime_inspector.visibility.facts import Access
 from realtime_inspector.visibility.filters import Condition
-from realtime_inspector.visibility.index import Audience, AudienceKey
 from realtime_inspector.visibility.subscription import Subscription
 from realtime_inspector.visibility.verdicts import Evidence, Sight
 from tests.unit.test_verdicts import ACCESS, CHECKED, SHAPE, delete, insert, update

@@ -5,9 +5,12 @@
 -- Everything of ours is qualified: the search_path is the application's, and whoever may create objects there must not answer for us.
 -- Policies that are plain ($5: they run no unknown code) can set nothing: of those, many identities are asked in one subtransaction,
 -- and one by one only where something raises.
+-- Who took long is named also if it sees nothing.
+-- RTI01 says that somebody else would be asked than was meant to be, or with the right to write: a fault of ours, which ends the
+-- statement. It is raised outside of the subtransactions, so that a policy cannot raise it in our place.
 -- When a policy raises, the identity is asked again row by row, so that one bad row does not hide the others.
 create or replace function pg_temp.{name}(_rti_wanted {type}[], _rti_roles text[], _rti_claims text[], _rti_patient boolean, _rti_plain boolean)
-returns table (_rti_identity int, _rti_everything boolean, _rti_visible {result}[], _rti_raised int[], _rti_error text)
+returns table (_rti_identity int, _rti_everything boolean, _rti_visible {result}[], _rti_raised int[], _rti_error text, _rti_slow boolean)
 language plpgsql set plan_cache_mode = {planning} as $_rti_{name}$
 #variable_conflict use_column
 declare
@@ -26,7 +29,11 @@ declare
   _rti_all {result}[];
   _rti_counts int[];
   _rti_taken int;
+  _rti_wrong boolean := pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.<>) 'on';
 begin
+  if _rti_wrong then
+    raise sqlstate 'RTI01';
+  end if;
   while _rti_k <= _rti_many loop
     if $5 and _rti_to < _rti_k then
       _rti_asked := _rti_k;
@@ -40,9 +47,6 @@ begin
         for _rti_each in _rti_k .. _rti_to loop
           if _rti_each = _rti_k or $2[_rti_each] operator(pg_catalog.<>) $2[_rti_each - 1] then
             _rti_ignored := pg_catalog.set_config('role', $2[_rti_each], true);
-            if current_user operator(pg_catalog.<>) $2[_rti_each] then
-              raise insufficient_privilege;
-            end if;
           end if;
           _rti_ignored := pg_catalog.set_config('request.jwt.claims', $3[_rti_each], true);
           _rti_seen := null;
@@ -56,9 +60,12 @@ begin
             _rti_all := _rti_all operator(pg_catalog.||) _rti_seen;
           end if;
         end loop;
+        _rti_wrong := current_user operator(pg_catalog.<>) $2[_rti_to]
+          or pg_catalog.current_setting('request.jwt.claims') operator(pg_catalog.<>) $3[_rti_to];
         raise sqlstate 'RTI00';
       exception
         when sqlstate 'RTI00' then
+          if _rti_wrong then raise sqlstate 'RTI01'; end if;
           _rti_taken := 0;
           _rti_raised := null;
           _rti_error := null;
@@ -90,7 +97,9 @@ begin
       begin
         _rti_ignored := pg_catalog.set_config('role', $2[_rti_k], true);
         _rti_ignored := pg_catalog.set_config('request.jwt.claims', $3[_rti_k], true);
-        if current_user operator(pg_catalog.<>) $2[_rti_k] then
+        _rti_wrong := current_user operator(pg_catalog.<>) $2[_rti_k]
+          or pg_catalog.current_setting('request.jwt.claims') operator(pg_catalog.<>) $3[_rti_k];
+        if _rti_wrong then
           raise insufficient_privilege;
         end if;
         {query}
@@ -101,6 +110,7 @@ begin
           _rti_first := _rti_last + 1;
           _rti_last := _rti_first;
         when others or assert_failure then
+          if _rti_wrong then raise sqlstate 'RTI01'; end if;
           -- not the policy's fault, as long as it passes: the whole batch is asked again
           if $4 and (sqlstate = '55P03' or pg_catalog.left(sqlstate, 2) in ('40', '53')) then raise; end if;
           -- only the code: the text may hold another row's data
@@ -115,7 +125,8 @@ begin
         raise query_canceled; -- Postgres stops a statement once and no more, and a policy can catch that
       end if;
     end loop;
-    if _rti_visible is not null or _rti_raised is not null then
+    _rti_slow := pg_catalog.clock_timestamp() operator(pg_catalog.-) _rti_began operator(pg_catalog.>) interval '{slow} ms';
+    if _rti_visible is not null or _rti_raised is not null or _rti_slow then
       _rti_identity := _rti_k;
       _rti_everything := coalesce(pg_catalog.cardinality(_rti_visible) = _rti_size, false);
       if _rti_everything then
