@@ -5,18 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 
 from realtime_inspector.model import Change, Identity, Reason, Relation, Transaction, Verdict
-from realtime_inspector.pipeline.evidence import Gathered, Gatherer, Work
+from realtime_inspector.pipeline.evidence import Gatherer
+from realtime_inspector.pipeline.pace import Pace
+from realtime_inspector.pipeline.work import Gathered, Work
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.postgres.snapshot import SnapshotReader
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.asking import Receiver
+from realtime_inspector.visibility.audience import Audience
 from realtime_inspector.visibility.crowd import Touched
 from realtime_inspector.visibility.decisions import decide
 from realtime_inspector.visibility.explanation import Live
 from realtime_inspector.visibility.facts import Shape
-from realtime_inspector.visibility.index import Audience, Index
+from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.reads import declarations
 
 NOT_ASKED = Verdict(Reason.FILTERED, "its subscriptions do not ask for such events")
@@ -39,6 +42,7 @@ class Receivers:
             reader,
             evaluator,
             catalog,
+            Pace(),
             privileged=frozenset(settings.privileged_roles),
             deletes=settings.deletes,
             left_view=settings.left_view,
@@ -89,8 +93,8 @@ class Receivers:
         return Live(topics, elsewhere, best[0] if best else NOT_ASKED, later)
 
     def _audiences(self, table: tuple[str, str] | None = None) -> list[Audience[Outlet]]:
-        behind = self._index.behind
-        return [*self._index.audiences(table), *(behind.audiences(table) if behind is not None else ())]
+        parts = (self._index, self._index.behind, self._index.aside)
+        return [audience for part in parts if part is not None for audience in part.audiences(table)]
 
     async def _verdicts(
         self, transaction: Transaction, change: Change, audiences: Sequence[Audience[Outlet]]
