@@ -149,6 +149,19 @@ def test_how_many_got_it_is_told_before_who(inspector: Inspector, database: psyc
     expect(detail.get_by_role("row").filter(has_text="anon")).to_contain_text("denied")
 
 
+def test_both_looks_are_in_the_trail(inspector: Inspector, database: psycopg.Connection[Any]) -> None:
+    inspector.watch("alice")
+    tweet(inspector, database, "alice")
+    inspector.row("INSERT").click()
+    inspector.page.keyboard.press("w")
+    expect(inspector.detail).to_contain_text("This look is recorded.")
+    inspector.detail.get_by_role("tab", name="Who").click()
+    inspector.detail.get_by_role("button", name="Count them").click()
+    expect(inspector.detail.get_by_role("heading", name="got it")).to_be_visible()
+    last = database.execute("select action from realtime_inspector.audit_log order by id desc limit 2").fetchall()
+    assert last == [("who",), ("trace",)]
+
+
 def test_who_is_no_admin_is_told_so_with_the_services_words(
     inspector: Inspector, database: psycopg.Connection[Any], complaints: list[str]
 ) -> None:

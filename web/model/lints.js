@@ -8,7 +8,6 @@ export const lints = new Question(fetchLints);
 export const fixed = signal(/** @type {import("../admin.js").Finding[]} */ ([]));
 
 const RANK = { error: 0, warning: 1, info: 2 };
-const keyOf = ({ id, object }) => `${id} ${object.schema}.${object.name}`;
 
 export const findings = computed(() => {
   const all = lints.state.value.answer?.findings ?? [];
@@ -22,6 +21,6 @@ export async function checkLints() {
   const before = lints.state.peek().answer?.findings ?? [];
   const { answer } = await lints.ask();
   if (!answer) return;
-  const left = new Set(answer.findings.map(keyOf));
-  fixed.value = before.filter((finding) => !left.has(keyOf(finding)));
+  const left = new Set(answer.findings.map((finding) => finding.id));
+  fixed.value = before.filter((finding) => !left.has(finding.id));
 }

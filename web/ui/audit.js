@@ -32,15 +32,22 @@ const ACTIONS = [
   ["stopped", "view stopped"],
   ["replaced", "view replaced"],
   ["expired", "view expired"],
+  ["revoked", "view revoked"],
   ["refused", "refused"],
   ["login", "signed in"],
+  ["login_failed", "sign-in failed"],
+  ["login_blocked", "sign-in blocked"],
   ["logout", "signed out"],
-  ["joined", "channel joined"],
-  ["delivered", "rows delivered"],
+  ["admin_revoked", "rights taken"],
+  ["admin_reinstated", "rights given back"],
   ["query", "query run"],
-  ["trace", "trace looked at"],
-  ["who", "subscribers looked at"],
+  ["rows", "table looked through"],
+  ["trace", "asked why"],
+  ["who", "asked who"],
+  ["policies", "policy tried"],
+  ["connections", "connections listed"],
   ["disconnect", "client disconnected"],
+  ["export", "trail exported"],
 ];
 
 export function AuditPage() {
@@ -140,7 +147,7 @@ function Entries({ answer, busy }) {
       <${Button} icon="i-refresh" label="Read again" disabled=${busy} onClick=${readTrail} /></p>`;
 }
 
-const BAD = new Set(["refused", "failed", "denied"]);
+const BAD = new Set(["refused", "login_failed", "login_blocked", "admin_revoked"]);
 
 function EntryRow({ entry }) {
   const time = Date.parse(entry.at);
@@ -174,8 +181,7 @@ function Detail({ detail }) {
   const said = names.filter((name) => detail[name] !== null && detail[name] !== "");
   const line = said.map((name) => `${name} ${wordOf(detail[name])}`).join(", ");
   if (line.length <= WIDEST) return html`<${Fields} names=${said} detail=${detail} />`;
-  return html`<details class="more-d"><summary>${said.slice(0, 1).map((name) => html`<span class="dim">${name}</span> <code>${wordOf(detail[name]).slice(0, WIDEST)}</code>`)}
-    <span class="dim">and ${count(said.length - 1)} more</span></summary><${Fields} names=${said} detail=${detail} /></details>`;
+  return html`<details class="more-d"><summary>${said.slice(0, 1).map((name) => html`<span class="dim">${name}</span> <code>${wordOf(detail[name]).slice(0, WIDEST)}</code> `)}<span class="dim">and ${count(said.length - 1)} more</span></summary><${Fields} names=${said} detail=${detail} /></details>`;
 }
 
 function Fields({ names, detail }) {

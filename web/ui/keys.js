@@ -77,7 +77,7 @@ export function startKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || dialog.value) return;
     const at = event.target instanceof Element ? event.target : document.body;
-    if (at.closest("input, textarea, select, [contenteditable]")) return;
+    if (at.closest("input, textarea, select, [contenteditable], [data-typing]")) return;
     if (OPERATING.has(event.key) && at.closest("button, a, summary, [role=tab], .d-body")) return;
     if (act(event)) event.preventDefault();
   });

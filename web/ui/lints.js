@@ -20,7 +20,7 @@ export function Lints() {
       <span>Mended since the check before: ${listed(fixed.value.map((finding) => `${finding.title} (${finding.object.name})`))}.</span></p>`}
     <${Answer} asked=${asked} words="Checking policies, grants and the publication." lines=${7} again=${checkLints}>${() =>
       findings.value.length ? html`<ul class="lintlist">${findings.value.map((finding) => html`<${LintItem}
-        key=${`${finding.id} ${finding.object.schema} ${finding.object.name}`} finding=${finding} />`)}</ul>`
+        key=${finding.id} finding=${finding} />`)}</ul>`
         : html`<${Nothing} title="Nothing found."><p>Every check passed.</p><//>`}<//>
   </aside>`;
 }
@@ -35,13 +35,13 @@ function sumOf(all) {
 }
 
 function LintItem({ finding }) {
-  const { id, name, level, object, title, detail, remedy_sql: sql } = finding;
+  const { name, level, object, title, detail, remedy_sql: sql } = finding;
   const [mark, icon, word] = LEVELS[level] ?? LEVELS.info;
   return html`<li class="lint" data-v=${mark}><details open=${level === "error"}>
     <summary><span class="mark" data-v=${mark}><${Icon} name=${icon} /><span class="vh">${word}</span></span><span class="l-t">${title}</span>
       <code>${object.schema}.${object.name}</code><${Icon} name="i-chev" cls="l-c" /></summary>
     <p>${detail}</p>
     ${sql && html`<${Sql} text=${sql} />`}
-    <p class="l-do">${sql && html`<${CopyButton} text=${sql} words="Copy SQL" cls="btn--small" />`}<span class="dim">${[id, name].filter(Boolean).join(" ").replaceAll("_", " ")}</span></p>
+    <p class="l-do">${sql && html`<${CopyButton} text=${sql} words="Copy SQL" cls="btn--small" />`}<span class="dim">${name.replaceAll("_", " ")}</span></p>
   </details></li>`;
 }

@@ -97,7 +97,7 @@ export function Code({ text, children = null }) {
 }
 
 const SQL_WORDS =
-  /(--[^\n]*|\b(?:alter|publication|add|table|replica|identity|full|update|set|where|in|select|from|limit|grant|revoke|to|on|begin|rollback|commit|local|role|create|drop|policy|as|permissive|restrictive|for|all|insert|delete|using|with|check|if|exists|and|or|not|enable|row level security)\b)/g;
+  /(--[^\n]*|\b(?:alter|publication|add|table|replica|identity|full|update|set|where|in|select|from|limit|grant|revoke|to|on|begin|rollback|commit|local|role|create|drop|policy|as|permissive|restrictive|for|all|insert|delete|using|with|check|if|exists|and|or|not|enable|row level security)\b)/gi;
 
 /** SQL with its keywords in bold, as elements: nothing is parsed from markup. */
 export function Sql({ text }) {

@@ -18,6 +18,20 @@ export const SECTIONS = [
     dock: true,
     load: () => import("./present.js").then((module) => module.PresencePage),
   },
+  {
+    name: "policies",
+    words: "Policies",
+    icon: "i-role",
+    dock: true,
+    load: () => import("./policies.js").then((module) => module.PoliciesPage),
+  },
+  { name: "audit", words: "Audit", icon: "i-audit", load: () => import("./audit.js").then((module) => module.AuditPage) },
+  {
+    name: "connections",
+    words: "Connections",
+    icon: "i-compare",
+    load: () => import("./connections.js").then((module) => module.ConnectionsPage),
+  },
   { name: "send", words: "Send", icon: "i-send", dock: true, load: () => import("./send.js").then((module) => module.SendPage) },
 ];
 
