@@ -3,7 +3,7 @@ import { computed, signal } from "../vendor/preact.js";
 import { parseSearch } from "./search.js";
 
 export const CHIPS = /** @type {const} */ (["change", "broadcast", "presence", "system", "denied", "skipped", "reply"]);
-const OFF_AT_FIRST = ["skipped", "reply"];
+export const OFF_AT_FIRST = ["skipped", "reply"];
 
 export const query = signal("");
 /** Chips that are switched off. */

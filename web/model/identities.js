@@ -1,12 +1,12 @@
 // The identities that the person looks through: each one an impersonation session with its own socket and channels.
-import { batch, signal } from "../vendor/preact.js";
+import { batch, effect, signal } from "../vendor/preact.js";
 import { ApiError, socketAddress, startImpersonation, stopImpersonation } from "../api.js";
 import { Channel } from "../wire/channel.js";
 import { Socket } from "../wire/socket.js";
 import { channels, dropChannel, keepChannel } from "./channels.js";
 import { now } from "./clock.js";
 import { accept } from "./feed.js";
-import { compared, viewed } from "./lens.js";
+import { compared, labels, viewed } from "./lens.js";
 import { compareClocks } from "./offset.js";
 import { addDivider, beginOutage, endOutage, resumeOutage } from "./outages.js";
 import { applyPresence, forgetPresence } from "./presence.js";
@@ -32,6 +32,10 @@ const LETTERS = "ABCD";
 export const identities = signal([]);
 /** @type {Map<string, { socket: Socket, channels: Map<string, Channel> }>} */
 const links = new Map();
+
+effect(() => {
+  for (const { id, name, label, role, claims } of identities.value) labels.set(id, [name, label, role, claims.sub ?? ""].join("\n"));
+});
 
 export function identityOf(id) {
   return identities.value.find((one) => one.id === id);

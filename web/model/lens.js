@@ -10,3 +10,5 @@ export const comparing = computed(() => compared.value.length > 1);
 export const looking = computed(() => (comparing.value ? compared.value : viewed.value ? [viewed.value] : []));
 /** Only rows about which the compared identities do not agree. */
 export const onlyDifferences = signal(false);
+/** What the search knows each identity by: its names, role and subject, a line each. @type {Map<string, string>} */
+export const labels = new Map();

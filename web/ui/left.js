@@ -10,6 +10,7 @@ import { playing } from "../model/player.js";
 import { pulse } from "../model/vitals.js";
 import { countdown, rate } from "../format.js";
 import { Button, Icon, Who } from "./parts.js";
+import { Views } from "./views.js";
 import { streamState } from "./top.js";
 
 const NUMBERS = ["", "", "two", "three", "four"];
@@ -18,6 +19,7 @@ export function Left() {
   return html`<aside class="left" data-open=${drawer.value} aria-label="Channels and identities">
     <${Channels} />
     <${Identities} />
+    <${Views} />
   </aside>`;
 }
 

@@ -1,10 +1,13 @@
 // The list: only the rows in sight exist in the page, whatever the number of messages; it stays at its end while it follows.
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { follow, following, listedRows, paused, select, selected, selectWhy, unfollow } from "../model/choice.js";
+import { now } from "../model/clock.js";
+import { COLUMNS, columns, timeFormat, tracks } from "../model/columns.js";
 import { revision, view } from "../model/feed.js";
 import { search } from "../model/filter.js";
 import { identities, identityOf } from "../model/identities.js";
 import { compared, comparing, viewed } from "../model/lens.js";
+import { duration } from "../format.js";
 import { Row } from "./row.js";
 import { Who } from "./parts.js";
 import { EmptyList, StillQuiet } from "./quiet.js";
@@ -71,6 +74,7 @@ export function List() {
     aria-activedescendant=${selected.value ? `row-${selected.value.seq}` : undefined}
     data-view=${lanes.length ? "compare" : "one"}
     data-lanes=${lanes.length}
+    style=${tracks(lanes.length) ? { "--cols": tracks(lanes.length) } : undefined}
     id="messages"
   >
     <${Head} lanes=${lanes} />
@@ -106,6 +110,8 @@ function rowsBetween(first, last, { lanes, pool, place }) {
       key=${at % pool}
       message=${message}
       revision=${message.revision}
+      columns=${columns.value}
+      stamp=${stampOf(message, index)}
       index=${index}
       top=${at * rowHeight()}
       picked=${message === selected.value}
@@ -118,6 +124,16 @@ function rowsBetween(first, last, { lanes, pool, place }) {
     />`);
   }
   return drawn;
+}
+
+/** The time of a row where it is not the time of day: that alone a row knows by itself. */
+function stampOf(message, index) {
+  if (timeFormat.value === "clock") return "";
+  if (timeFormat.value === "age") return `${duration(Math.max(0, now.value - message.time))} ago`;
+  const above = index > 0 ? view.at(index - 1) : undefined;
+  if (!above) return "";
+  const between = message.time - above.time;
+  return `${between < 0 ? "−" : "+"}${duration(Math.abs(between))}`;
 }
 
 /** The commit whose rows are marked, since the mouse is over one of them. */
@@ -143,18 +159,7 @@ function Head({ lanes }) {
   identities.value;
   return html`<div class="head" role="row" aria-rowindex="1">
     <span class="c-wire"></span>
-    <span role="columnheader" class="c-time">Time</span>
-    <span role="columnheader" class="c-kind"><span class="vh">Kind</span></span>
-    <span role="columnheader" class="c-op">Event</span>
-    <span role="columnheader" class="c-target">Where</span>
-    <span role="columnheader" class="c-sum">What changed</span>
-    ${
-      lanes.length === 0 &&
-      html`<span role="columnheader" class="c-v"><span>
-      ${one ? html`<${Who} letter=${one.letter} service=${one.kind === "service"} /><b>${one.name}</b>` : "Verdict"}</span>
-      </span>
-      <span role="columnheader" class="c-lat" title="Commit to this page, both clocks included">Lag</span>`
-    }
+    ${COLUMNS.filter(({ name }) => columns.value.has(name) && !(lanes.length && BESIDE_LANES.has(name))).map(({ name, words }) => headOf(name, words, one))}
     ${lanes.map((who) => {
       const lane = identityOf(who);
       return (
@@ -164,6 +169,20 @@ function Head({ lanes }) {
       );
     })}
   </div>`;
+}
+
+/** What gives way to the lanes. */
+const BESIDE_LANES = new Set(["verdict", "lag", "size"]);
+const CELLS = { time: "c-time", kind: "c-kind", op: "c-op", target: "c-target", channel: "c-chan", sum: "c-sum", lag: "c-lat", size: "c-size" };
+
+function headOf(name, words, one) {
+  if (name === "verdict") {
+    const who = one ? html`<${Who} letter=${one.letter} service=${one.kind === "service"} /><b>${one.name}</b>` : "Verdict";
+    return html`<span role="columnheader" class="c-v" key=${name}><span>${who}</span></span>`;
+  }
+  const title = name === "lag" ? "Commit to this page, both clocks included" : undefined;
+  return html`<span role="columnheader" class=${CELLS[name]} key=${name} title=${title}>
+    ${name === "kind" ? html`<span class="vh">${words}</span>` : words}</span>`;
 }
 
 function watch(element, place, redraw) {

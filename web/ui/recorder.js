@@ -35,7 +35,7 @@ export function RecordDialog() {
         <input type="text" class="mono" value=${fields} spellcheck=${false} autocomplete="off"
           onInput=${(event) => setFields(event.currentTarget.value)} /></label>
       <label class="check"><input type="checkbox" checked=${claims} onChange=${(event) => setClaims(event.currentTarget.checked)} />
-        <span>Keep the claims of the identities<span class="dim">Else only their hash is saved, and that a test can be written from it is lost.
+        <span>Keep the claims of the identities<span class="dim">Else only their hash is saved, and no test can be written from the recording.
           ${" "}Tokens are never saved.</span></span></label>
       <p class="dim">One line of JSON a message. Opening one ends the views that are open: a recording is read without a server.</p>
     </div>

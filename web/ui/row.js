@@ -3,11 +3,11 @@ import { Component, html } from "../vendor/preact.js";
 import { receiptsOf, shownReceipt } from "../model/feed.js";
 import { channelName, asText, lagOf, summary } from "../model/message.js";
 import { keyColumns } from "../model/session.js";
-import { clockTime, listed, milliseconds, shortId } from "../format.js";
+import { bytes, clockTime, listed, milliseconds, shortId } from "../format.js";
 import { Icon, KIND_ICON, Mark } from "./parts.js";
 
 const LONGEST = 120;
-const WATCHED = ["message", "revision", "top", "picked", "lanes", "words", "lens", "wire", "mate"];
+const WATCHED = ["message", "revision", "top", "picked", "lanes", "words", "lens", "wire", "mate", "columns", "stamp"];
 
 /**
  * Drawn anew only when something about it changed: a list that follows a busy stream draws its rows 60 times a second.
@@ -19,7 +19,7 @@ export class Row extends Component {
     return WATCHED.some((name) => next[name] !== before[name]);
   }
 
-  render({ message, index, top, picked, lanes, words, wire, mate, onPick }) {
+  render({ message, index, top, picked, lanes, words, wire, mate, columns, stamp, onPick }) {
     const style = { transform: `translateY(${top}px)` };
     const common = { id: `row-${message.seq}`, role: "row", "aria-rowindex": index + 2, style };
     if (message.kind === "gap") return gapRow(message, common);
@@ -35,9 +35,8 @@ export class Row extends Component {
       onClick=${(event) => onPick(message, event.target.closest("[data-who]")?.dataset.who)}
     >
       <span class="c-wire" data-w=${wire || undefined}></span>
-      <time class="c-time" role="gridcell">${clockTime(message.time)}<span class="ms">${milliseconds(message.time)}</span>
-        </time>
-      <span class="c-kind" role="gridcell"><${Icon} name=${KIND_ICON[message.kind]} label=${message.kind} /></span>
+      ${columns.has("time") && timeCell(message, stamp)}
+      ${columns.has("kind") && html`<span class="c-kind" role="gridcell"><${Icon} name=${KIND_ICON[message.kind]} label=${message.kind} /></span>`}
       <span class="c-op" role="gridcell" title=${message.op}>${message.op}</span>
       <span class="c-target" role="gridcell">
         ${marked(whereOf(message), words)}${
@@ -45,9 +44,9 @@ export class Row extends Component {
           html`<span class="key">${marked(clipped(message.key), words)}
         </span>`
         }</span>
-      <span class="c-sum" role="gridcell">
-        ${parts.map((part, i) => partOf(part, i, words))}</span>
-      ${lanes.length ? lanes.map((who) => lane(message, who)) : oneVerdict(message, receipt)}
+      ${columns.has("channel") && html`<span class="c-chan" role="gridcell">${channelName(message.topic)}</span>`}
+      ${columns.has("sum") && html`<span class="c-sum" role="gridcell">${parts.map((part, i) => partOf(part, i, words))}</span>`}
+      ${lanes.length ? lanes.map((who) => lane(message, who)) : oneVerdict(message, receipt, columns)}
     </div>`;
   }
 }
@@ -98,10 +97,20 @@ function marked(text, words) {
   return text;
 }
 
-function oneVerdict(message, receipt) {
+function timeCell(message, stamp) {
+  if (stamp) return html`<time class="c-time" role="gridcell" title=${clockTime(message.time) + milliseconds(message.time)}>${stamp}</time>`;
+  return html`<time class="c-time" role="gridcell">${clockTime(message.time)}<span class="ms">${milliseconds(message.time)}</span></time>`;
+}
+
+function oneVerdict(message, receipt, columns) {
   const lag = receipt?.frame ? lagOf(message, receipt) : NaN;
   return html`<span class="c-v" role="gridcell"><span>${receipt && html`<${Mark} verdict=${receipt.mark} />`}</span></span>
-    <span class="c-lat" role="gridcell"
+    ${columns.has("lag") && lagCell(lag)}
+    ${columns.has("size") && html`<span class="c-size" role="gridcell">${receipt?.frame ? bytes(receipt.frame.size) : ""}</span>`}`;
+}
+
+function lagCell(lag) {
+  return html`<span class="c-lat" role="gridcell"
       title=${lag < 0 ? "Includes clock skew: the server’s clock is ahead of this one" : undefined}>
       ${!Number.isNaN(lag) && html`${lagText(lag)}<span class="u">${unitOf(lag)}</span>`}
     </span>`;

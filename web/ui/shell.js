@@ -10,6 +10,7 @@ import { config, token, trouble, unpublished } from "../model/session.js";
 import { pulse } from "../model/vitals.js";
 import { rate } from "../format.js";
 import { ClaimsDialog } from "./claims.js";
+import { ColumnsDialog } from "./columnsheet.js";
 import { Detail } from "./detail.js";
 import { Divider } from "./divider.js";
 import { FirstRun, NoToken, Unpublished } from "./first.js";
@@ -78,6 +79,8 @@ function OpenDialog() {
       return html`<${JoinDialog} key=${`join ${open.name ?? ""}`} name=${open.name} />`;
     case "claims":
       return html`<${ClaimsDialog} key="claims" id=${open.id} />`;
+    case "columns":
+      return html`<${ColumnsDialog} key="columns" />`;
     case "record":
       return html`<${RecordDialog} key="record" />`;
     case "keys":

@@ -1,7 +1,7 @@
 // Above and below the list: search, compare, pause, the chips with their counts, and the foot that says what is kept.
 import { html } from "../vendor/preact.js";
-import { dialog, drawer, follow, following, newer, paused, togglePause } from "../model/choice.js";
-import { CAPACITY, cleared, clearList, counts, undoClear } from "../model/feed.js";
+import { dialog, drawer, follow, following, listedRows, newer, paused, selected, togglePause } from "../model/choice.js";
+import { CAPACITY, cleared, clearList, counts, undoClear, view } from "../model/feed.js";
 import { CHIPS, chipOf, off, onlyChip, problem, query, showAll, toggleChip } from "../model/filter.js";
 import { identities, watchable } from "../model/identities.js";
 import { compared, comparing, onlyDifferences } from "../model/lens.js";
@@ -33,7 +33,7 @@ const VERDICTS = ["denied", "skipped"];
 export function Tools() {
   identities.value;
   return html`<div class="tools">
-    <${Button} icon="i-columns" label="Channels and identities" cls="only-drawer" aria-expanded=${drawer.value}
+    <${Button} icon="i-pane" label="Channels and identities" cls="only-drawer" aria-expanded=${drawer.value}
       onClick=${() => (drawer.value = !drawer.value)} />
     <${Search} />
     <div class="tool-end">
@@ -45,6 +45,7 @@ export function Tools() {
             html`<${Button} icon="i-compare" onClick=${startComparing} title="Compare views (d)">
           <span>Compare</span><//>`
       }
+      <${Button} icon="i-columns" label="Columns and time" onClick=${() => (dialog.value = { kind: "columns" })} />
       <${Button} icon="i-save" label="Save or open a recording" onClick=${() => (dialog.value = { kind: "record" })} />
       <${Button} icon="i-trash" label="Clear the list" onClick=${clearList} disabled=${!counts.value.kept} />
       <${Button} icon=${paused.value ? "i-play" : "i-pause"} cls="pausebtn" keys="Space" aria-pressed=${paused.value}
@@ -85,8 +86,16 @@ function Search() {
       onKeyDown=${escape}
     />
     <span id="search-problem" class="search-bad" role="status">${wrong}</span>
-    ${!query.value && html`<kbd aria-hidden="true">/</kbd>`}
+    ${query.value ? !wrong && html`<${Found} />` : html`<kbd aria-hidden="true">/</kbd>`}
   </label>`;
+}
+
+/** How many were found, and which of them is open. */
+function Found() {
+  const all = listedRows.value;
+  const at = selected.value ? view.place(selected.value.seq) : -1;
+  const here = at >= 0 && at < all && view.at(at) === selected.value;
+  return html`<span class="hint" role="status">${here ? `${count(at + 1)}/${count(all)}` : `${count(all)} found`}</span>`;
 }
 
 /** How many messages a chip would list, given the other filters. */
