@@ -12,6 +12,7 @@ from realtime_inspector.broker.local import LocalBroker
 from realtime_inspector.channel.limits import Limits
 from realtime_inspector.errors import SetupError
 from realtime_inspector.hub import Hub
+from realtime_inspector.hub.channels import NoChannels
 from realtime_inspector.hub.endings import Watch
 from realtime_inspector.model import LEGACY, Binding, Identity
 from realtime_inspector.pipeline import Pipeline
@@ -19,13 +20,17 @@ from realtime_inspector.pipeline.inquiry import Inquirer
 from realtime_inspector.pipeline.receivers import Receivers
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.audit import Audit
+from realtime_inspector.postgres.channels import Channels
 from realtime_inspector.postgres.connect import Pool, open_pool
 from realtime_inspector.postgres.lints import lint
+from realtime_inspector.postgres.permissions import Permissions
 from realtime_inspector.postgres.published import published_tables
 from realtime_inspector.postgres.trail import Trail
+from realtime_inspector.postgres.upkeep import keep_partitions
 from realtime_inspector.postgres.users import Users
 from realtime_inspector.replication.retention import Retention
 from realtime_inspector.server import admin, inspecting, logs
+from realtime_inspector.server.broadcasts import Delivery
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.deps import Dependencies
 from realtime_inspector.server.http import Site, application
@@ -103,17 +108,21 @@ def _build(
         broker=LocalBroker(),
         verifier=keys,
         authorize=database.pipeline.authorize if database else _refuse_changes,
+        channels=database.channels if database else NoChannels(),
         moment=database.pipeline.moment if database else str,
         limits=limits(settings),
         metrics=metrics,
+        arrears_seconds=settings.arrears_seconds,
     )
+    if database is not None:
+        database.pipeline.letters.receiver = hub
     site = Site(
         settings=settings,
         wire=wire,
         verifier=keys,
         serve=hub.serve,
         gate=hub.gate,
-        publish=hub.publish,
+        delivery=Delivery(hub.publish, hub.persist, (database.channels if database else NoChannels()).ask),
         unready=database.unready if database else list,
         metrics=metrics,
         admin=database.routes(hub) if database else (),
@@ -135,6 +144,7 @@ def limits(settings: Settings) -> Limits:
         joins_per_second=settings.joins_per_second,
         connections=settings.connections,
         connections_per_address=settings.connections_per_address,
+        private_only=settings.private_only,
     )
 
 
@@ -154,6 +164,7 @@ class _Database:
     pipeline: Pipeline
     receivers: Receivers
     inquirer: Inquirer
+    channels: Channels
     audit: Audit
     watch: Watch
 
@@ -206,14 +217,24 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     )
     keys.knows_revoked = False
     pipeline = await Pipeline.open(settings, index)
+    permissions = Permissions(
+        settings.evaluator_url,
+        connections=settings.permission_connections,
+        statement_timeout_ms=settings.statement_timeout_ms,
+        search_path=settings.search_path,
+        privileged=settings.privileged_roles,
+    )
     _show(pipeline, index, metrics)
     receivers = Receivers.open(settings, index)
     inquirer = Inquirer(settings, pipeline.event, receivers)
+    channels = Channels(permissions, pool, pipeline.letters.flowing)
+    upkeep = asyncio.create_task(keep_partitions(pool, settings.messages_hours))
     try:
         audit = Audit(pool)
-        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, audit, Watch(audit, keys))
+        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, audit, Watch(audit, keys))
     finally:
-        closing: list[Any] = [inquirer.close(), pipeline.close(), pool.close()]
+        upkeep.cancel()
+        closing: list[Any] = [inquirer.close(), pipeline.close(), permissions.close(), pool.close()]
         await asyncio.wait([asyncio.ensure_future(each) for each in closing], timeout=CLOSE_SECONDS)
         pool.terminate()
 
@@ -221,6 +242,8 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
 def _show(pipeline: Pipeline, index: Index[Outlet], metrics: Metrics) -> None:
     metrics.counters("changes", "Events decided for a socket, by reason.", "reason", lambda: pipeline.tally.reasons.items())
     metrics.counters("gaps", "Gap notices to a socket, by reason.", "reason", lambda: pipeline.gaps.items())
+    counts = pipeline.letters.counts
+    metrics.counters("database_broadcasts", "Messages of the database, by what became of them.", "outcome", counts.items)
     metrics.gauge("slot_retained_bytes", "Log that the slot holds back.", lambda: float(_retention(pipeline).retained))
     metrics.gauge("slot_limit_bytes", "How much it may hold back; 0 without a limit.", lambda: float(_retention(pipeline).limit))
     metrics.gauge("subscriptions", "Channels that ask for changes.", lambda: len(index))

@@ -10,7 +10,7 @@ RealtimeError
     TooManyConnections, TooManyJoins, TooManyMessages
     SourceError
         StreamEnded, SlotInUse, SlotLost
-    DatabaseUnavailable
+    DatabaseUnavailable, DatabaseBusy, PrivateChannelsUnsupported, ReplayFailed
     SetupError
 """
 
@@ -249,6 +249,30 @@ class DatabaseUnavailable(RealtimeError):
 
     code = "UnableToConnectToProject"
     status = 503
+
+
+class DatabaseBusy(RealtimeError):
+    """Please increase your connection pool size"""
+
+    code = "IncreaseConnectionPool"
+    status = 503
+    hint = "Too many ask the policies of private channels at once, or these are slow. Raise RTI_PERMISSION_CONNECTIONS."
+
+
+class PrivateChannelsUnsupported(RealtimeError):
+    """Private channels need a database, and this service runs without one"""
+
+    code = "PrivateChannelsUnsupported"
+    status = 503
+    hint = "Set RTI_READER_URL and RTI_EVALUATOR_URL; `realtime-inspector init` makes both logins."
+
+
+class ReplayFailed(RealtimeError):
+    """Realtime was unable to replay messages"""
+
+    code = "UnableToReplayMessages"
+    status = 503
+    hint = "Join again; while the past is read, too many new messages came."
 
 
 class SetupError(RealtimeError):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -145,6 +145,47 @@ class Binding:
     table: str
     filter: str | None = None
     select: tuple[str, ...] | None = None
+
+
+class Extension(StrEnum):
+    """What a private channel is used for; a row of realtime.messages has one of them, and its policies tell them apart."""
+
+    BROADCAST = "broadcast"
+    PRESENCE = "presence"
+    PERSISTENCE = "persistence"
+
+
+class Right(StrEnum):
+    """What the policies of a private channel are asked about: READ by those for SELECT, WRITE by those for INSERT."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What an identity may do on a private channel. `raised`: the name of the error that a policy raised, as the log has it."""
+
+    right: Right
+    extensions: frozenset[Extension]
+    raised: str = ""
+
+
+class Forum(NamedTuple):
+    """A topic, public or private: two forums of one name have nothing in common."""
+
+    topic: str
+    private: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in policies and in the database."""
+        return self.topic.removeprefix("realtime:")
+
+    @property
+    def key(self) -> str:
+        """One text for both, on the way between processes. A public topic that is joined begins with `realtime:`."""
+        return f"private:{self.topic}" if self.private else self.topic
 
 
 class Reason(StrEnum):

@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     left_view: Literal["ignore", "delete"] = "ignore"
     remembered_rows: Annotated[int, msgspec.Meta(ge=0)] = 40_000
     evaluator_connections: Count = 2
+    permission_connections: Count = 4
     statement_timeout_ms: Count = 2_000
     batch_changes: Count = 200
     frame_bytes: Count = 262_144
@@ -67,6 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     presence_calls: Count = 5
     presence_seconds: Count = 30
     presence_per_second: Count = 1_000
+    private_only: bool = False
+    messages_hours: Count = 72
+    arrears_seconds: Whole = 30
     resume_seconds: Whole = 120
     resume_bytes: Whole = 25_165_824
     impersonation_seconds: Count = 900

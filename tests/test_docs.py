@@ -105,6 +105,8 @@ def kind(annotation: object) -> str:
             return f"{', '.join(most)} or {last}"
         case msgspec.inspect.StrType():
             return "text"
+        case msgspec.inspect.BoolType():
+            return "true or false"
         case other:
             raise AssertionError(f"say in docs/settings.md and here what {other} is")
 
@@ -113,6 +115,7 @@ def test_every_setting_stands_there_with_variable_type_and_default() -> None:
     expected = []
     for field in msgspec.structs.fields(Settings):
         default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
+        default = default.lower() if isinstance(field.default, bool) else default
         shown = f"`{default}`" if default else ""
         expected.append([f"`{field.name}`", f"`{PREFIX}{field.name.upper()}`", kind(field.type), shown])
     described = list(cells(PAGES["docs/settings.md"].partition("## Other variables")[0]))
@@ -154,7 +157,8 @@ def test_no_command_is_described_that_does_not_exist() -> None:
 
 def test_every_check_of_doctor_stands_there() -> None:
     judges = {"ok", "warning", "error", "_spare", "_entrance"}
-    made = {text for _, function, text in calls(TREES["doctor/checks.py"]) if function in judges}
+    trees = [tree for path, tree in TREES.items() if path.startswith("doctor/")]
+    made = {text for tree in trees for _, function, text in calls(tree) if function in judges}
     rows = cells(section("docs/commands.md", "## doctor"))
     assert {name for row in rows for name in re.findall(r"`([a-z_]+)`", row[0])} == made
 

@@ -27,6 +27,11 @@ class Answers:
         """It did not, and why."""
         return self.bare(message, {"reason": problem.reason, "code": problem.code, "hint": problem.hint})
 
+    def failed(self, message: Message | Push, problem: Problem) -> Send:
+        """The same in the form that a message to be kept is answered in: `error` is the text that the client shows."""
+        more = {"reason": problem.reason, "code": problem.code, "hint": problem.hint}
+        return self.bare(message, {"error": problem.reason, **more})
+
     def bare(self, message: Message | Push, response: Mapping[str, object]) -> Send:
         """It did not; the response is what upstream's clients know."""
         return self._reply(message, "error", response)

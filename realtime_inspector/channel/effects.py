@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from realtime_inspector.model import Binding, Token
-from realtime_inspector.protocol.broadcast import Broadcast
+from realtime_inspector.model import Binding, Problem, Right, Rights, Token
+from realtime_inspector.protocol.broadcast import Broadcast, Persistence
+from realtime_inspector.protocol.join import Replay
 from realtime_inspector.visibility.subscription import Authorized
 
 
@@ -48,12 +49,52 @@ class Authorize:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the policies of a private channel what the token's identity may do; answer with `resolve(ticket, Rights | Problem)`."""
+
+    ticket: Ticket
+    token: Token
+    right: Right
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Read what was sent on a private channel before; answer with `resolve(ticket, Recalled | Problem)`.
+
+    What is sent from now on until CatchUp is kept for it.
+    """
+
+    ticket: Ticket
+    replay: Replay
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitStream:
+    """Answer with `resolve(ticket, Flowing | Problem)` once broadcasts from the database arrive."""
+
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
-    """The channel is joined: from now on the socket receives the topic's broadcasts and, if asked for, presence."""
+    """The channel is joined: from now on the socket receives the topic's broadcasts, if it `hears`, and, if asked for, presence.
+
+    Again for a joined channel: what it hears changed.
+    """
 
     topic: str
     receives_own: bool
     presence: bool
+    private: bool = False
+    hears: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Send the channel what was recalled for it, what was sent meanwhile, and what waits for those who come back."""
+
+    topic: str
+    past: tuple[Broadcast, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +126,15 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Persist:
+    """The same on a private channel, and keep it; answer with `resolve(ticket, Kept | Problem)`."""
+
+    ticket: Ticket
+    broadcast: Broadcast
+    persistence: Persistence
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """Set this channel's presence entry; `payload` is a JSON object's text. An equal payload is no change."""
 
@@ -107,4 +157,43 @@ class SendPresenceState:
     topic: str
 
 
-Effect = Send | Beat | Verify | Authorize | Open | Subscribe | Leave | Publish | Track | Untrack | SendPresenceState
+Effect = (
+    Send
+    | Beat
+    | Verify
+    | Authorize
+    | Probe
+    | Recall
+    | AwaitStream
+    | Open
+    | CatchUp
+    | Subscribe
+    | Leave
+    | Publish
+    | Persist
+    | Track
+    | Untrack
+    | SendPresenceState
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The answer to a Recall, oldest first."""
+
+    past: tuple[Broadcast, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flowing:
+    """The answer to an AwaitStream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The answer to a Persist. `id`: under which the message is kept."""
+
+    id: str
+
+
+Outcome = Token | Authorized | Rights | Recalled | Flowing | Kept | Problem

@@ -32,7 +32,7 @@ PRESENCE: Final = Problem(
 class Limits:
     """What is allowed. Sizes in bytes, rates per second; `channels` to `presence_seconds` are one socket's, the rest everybody's.
 
-    0 connections of an address: as many as of all.
+    0 connections of an address: as many as of all. `private_only`: no public channels.
     """
 
     channels: int = 100
@@ -46,6 +46,7 @@ class Limits:
     joins_per_second: int = 100
     connections: int = 200
     connections_per_address: int = 0
+    private_only: bool = False
 
 
 @dataclass(slots=True)

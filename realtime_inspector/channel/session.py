@@ -1,16 +1,19 @@
 """One socket's channels: what each message, outcome and moment means, answered with effects.
 
 A channel is *joining* until its join was answered, then *joined* until it ends. Either way it may await one answer: whether its
-token is genuine, then which of its bindings are authorized. `receive`, `resolve` and `tick` are this table:
+token is genuine, then what a private channel's policies let it receive, then which of its bindings are authorized, then what was
+sent before. Whether it may send is asked beside that, when it first does. `receive`, `resolve` and `tick` are this table:
 
                          no channel         joining                       joined
     phx_join             join               old join: error; join anew    Leave, silently; join anew
     phx_leave            ok                 old join: error; ok, close    ok, close, Leave
     access_token         unmatched topic    unmatched topic               Verify; the old token counts until it is replaced
-    broadcast, presence  unmatched topic    unmatched topic               Publish; Track, Untrack
+    broadcast, presence  unmatched topic    unmatched topic               Publish; Track, Untrack; private: Probe first
     anything else        unmatched topic    unmatched topic               nothing, as upstream
-    Token                dropped            Authorize, or open            Authorize, or take the token
-    Authorized           dropped            open: Subscribe, then ok      Subscribe, system ok
+    Token                dropped            (Probe), (Authorize), open    (Probe), (Authorize), take the token
+    Rights               dropped            (Authorize), open, or error   (Authorize), or system error, close, Leave
+    Authorized           dropped            (Recall), Subscribe, ok       Subscribe, system ok
+    Recalled             dropped            ok, CatchUp
     Problem              dropped            error                         system error, close, Leave
     token expires                           error, once it was answered   system error, close, Leave
 """
@@ -22,18 +25,25 @@ import orjson
 from realtime_inspector.channel.answers import Answers
 from realtime_inspector.channel.effects import (
     Authorize,
+    AwaitStream,
     Beat,
+    CatchUp,
     Effect,
     Leave,
     Open,
+    Outcome,
+    Probe,
+    Recall,
+    Recalled,
     SendPresenceState,
     Subscribe,
     Ticket,
     Verify,
 )
 from realtime_inspector.channel.limits import CLIENT_PRESENCE, Gate, averaged, presence_calls
+from realtime_inspector.channel.permits import lost_or_missing
 from realtime_inspector.channel.state import Awaited, Channel
-from realtime_inspector.channel.talk import Talk
+from realtime_inspector.channel.talk import Talk, Then
 from realtime_inspector.errors import (
     DatabaseUnavailable,
     KeysUnavailable,
@@ -42,8 +52,9 @@ from realtime_inspector.errors import (
     TooManyJoins,
     TooManyMessages,
 )
-from realtime_inspector.model import Problem, Token
+from realtime_inspector.model import Extension, Problem, Right, Rights, Token
 from realtime_inspector.presence.state import check_key
+from realtime_inspector.protocol.broadcast import Broadcast
 from realtime_inspector.protocol.codec import Message, Push
 from realtime_inspector.protocol.join import JoinRequest, parse_join
 from realtime_inspector.protocol.serializer import Serializer
@@ -55,8 +66,6 @@ _UNLIMITED: Final = frozenset(("heartbeat", "phx_join", "phx_leave"))
 _TRANSIENT: Final = frozenset((DatabaseUnavailable.code, KeysUnavailable.code))
 _REPLACED: Final = Problem("JoinReplaced", "A newer join of this topic came before this one was answered", "Wait for its reply.")
 _LEFT: Final = Problem("JoinCancelled", "The channel was left before its join was answered", "Join again.")
-
-Outcome = Token | Authorized | Problem
 
 
 class Session:
@@ -71,7 +80,8 @@ class Session:
         `gate`: the limits, and what this socket has in common with the others.
         """
         self._answers = Answers(serializer)
-        self._talk = Talk(self._answers, gate)
+        self._talk = Talk(self._answers, gate, self._aside)
+        self._asides: dict[int, tuple[Channel, Then]] = {}
         self._apikey = apikey
         self._token = token
         self._name = name
@@ -94,7 +104,7 @@ class Session:
         if isinstance(message, Push):
             if channel is None or channel.token is None:
                 return self._answers.unmatched(message)
-            return self._talk.publish(channel, message, message.broadcast)
+            return self._talk.receive(channel, message, now)
         match message.event:
             case "heartbeat" if message.topic == "phoenix":
                 return [Beat(message.ref)]
@@ -106,10 +116,8 @@ class Session:
                 return self._answers.unmatched(message)
             case "access_token":
                 return self._refresh(channel, message, now)
-            case "broadcast":
-                return self._talk.broadcast(channel, message)
-            case "presence":
-                return self._talk.presence(channel, message, now)
+            case "broadcast" | "presence":
+                return self._talk.receive(channel, message, now)
             case _:
                 return []  # upstream logs it and does not answer
 
@@ -126,8 +134,11 @@ class Session:
         return None
 
     def resolve(self, ticket: Ticket, outcome: Outcome, now: float) -> list[Effect]:
-        """The answer to a Verify or an Authorize; one that is no longer awaited changes nothing."""
+        """The answer to a question; one that is no longer awaited changes nothing."""
         channel = self._channels.get(ticket.topic)
+        if ticket.number in self._asides:
+            asking, then = self._asides.pop(ticket.number)
+            return then(outcome, now) if asking is channel else []
         if channel is None or channel.awaited is None or channel.awaited[0] != ticket:
             return []
         match channel.awaited[1], outcome:
@@ -135,8 +146,12 @@ class Session:
                 return self._refuse(channel, outcome)
             case Awaited.TOKEN, Token():
                 return self._identified(channel, outcome, now)
+            case Awaited.RIGHTS, Rights():
+                return self._readable(channel, outcome, now)
             case Awaited.BINDINGS, Authorized():
-                return self._granted(channel, outcome, now)
+                return self._authorized(channel, outcome, now)
+            case Awaited.PAST, Recalled():
+                return self._granted(channel, now, outcome.past)
             case _:
                 return []
 
@@ -149,10 +164,22 @@ class Session:
         """When to call `tick`; None: not before another method was called."""
         return min((channel.token.expires_at for channel in self._channels.values() if channel.token), default=None)
 
+    def recheck(self, now: float) -> list[Effect]:
+        """The policies of private channels changed: what was asked of them before is asked again."""
+        effects: list[Effect] = []
+        for channel in self._channels.values():
+            if not channel.request.private or (channel.awaited is not None and channel.awaited[1] is Awaited.TOKEN):
+                continue
+            if channel.awaited is None and channel.token is not None:
+                channel.candidate = channel.token
+            effects += [*self._talk.forget_rights(channel, now), self._probe(channel)]
+        return effects
+
     def closed(self) -> list[Effect]:
         """The socket is gone; nothing that comes later has an effect."""
         topics = [channel.topic for channel in self._channels.values() if channel.token]
         self._channels.clear()
+        self._asides.clear()
         self._closed = True
         return [Leave(topic) for topic in topics]
 
@@ -189,6 +216,8 @@ class Session:
             return Problem("ChannelRateLimitReached", "Too many channels", "Leave channels that are not needed any more.")
         if len(request.echo) > self._limits.bindings:
             return Problem("TooManyBindings", f"More than {self._limits.bindings} postgres_changes", "Use several channels.")
+        if self._limits.private_only and not request.private:
+            return Problem("PrivateOnly", "This project only allows private channels", "Join with `private: true`.")
         return request.refusal or check_key(request.presence_key)
 
     def _leave(self, channel: Channel | None, message: Message) -> list[Effect]:
@@ -221,30 +250,81 @@ class Session:
 
     def _identified(self, channel: Channel, token: Token, now: float) -> list[Effect]:
         channel.candidate = token
-        if not channel.request.bindings or token.expires_at <= now:
-            return self._granted(channel, None, now)
-        return [Authorize(self._ask(channel, Awaited.BINDINGS), token, channel.request.bindings, channel.request.resume)]
+        if token.expires_at <= now:
+            return self._refuse(channel, _expired(token, now))
+        return [self._probe(channel)] if channel.request.private else self._permitted(channel, now)
 
-    def _granted(self, channel: Channel, authorized: Authorized | None, now: float) -> list[Effect]:
+    def _probe(self, channel: Channel) -> Effect:
+        return Probe(self._ask(channel, Awaited.RIGHTS), channel.candidate, Right.READ)
+
+    def _readable(self, channel: Channel, rights: Rights, now: float) -> list[Effect]:
+        problem = lost_or_missing(channel, channel.candidate, rights)
+        if problem is not None:
+            return self._refuse(channel, problem)
+        channel.readable = rights.extensions
+        return self._permitted(channel, now)
+
+    def _permitted(self, channel: Channel, now: float) -> list[Effect]:
+        """With the token that it has, its bindings were authorized before."""
+        token, request = channel.candidate, channel.request
+        if not request.bindings or token is channel.token:
+            return self._authorized(channel, None, now)
+        return [Authorize(self._ask(channel, Awaited.BINDINGS), token, request.bindings, request.resume)]
+
+    def _authorized(self, channel: Channel, authorized: Authorized | None, now: float) -> list[Effect]:
+        channel.authorized = authorized
+        if channel.request.replay is not None and Extension.BROADCAST in channel.readable:
+            return [Recall(self._ask(channel, Awaited.PAST), channel.request.replay)]
+        return self._granted(channel, now)
+
+    def _granted(self, channel: Channel, now: float, past: tuple[Broadcast, ...] = ()) -> list[Effect]:
         """Only now the new token counts: until the changes follow it, those under the old one end with the old one."""
         token, joined = channel.candidate, channel.token is not None
         if token.expires_at <= now:
             return self._refuse(channel, _expired(token, now))
+        authorized, channel.authorized = channel.authorized, None
         channel.token, channel.awaited = token, None
         verdicts = channel.request.verdicts and token.session_id is not None
         subscribe = [] if authorized is None else [Subscribe(channel.topic, token, authorized, verdicts)]
-        return [*(subscribe if joined else self._opened(channel, authorized, subscribe)), *self._notices(channel, authorized)]
+        if joined:
+            return [*self._continued(channel, now), *subscribe, *self._notices(channel, authorized)]
+        return [*self._opened(channel, authorized, subscribe, past), *self._notices(channel, authorized)]
 
-    def _opened(self, channel: Channel, authorized: Authorized | None, subscribe: list[Subscribe]) -> list[Effect]:
+    def _continued(self, channel: Channel, now: float) -> list[Effect]:
+        """What a private channel receives under its new token; it has lost nothing."""
+        if not channel.request.private:
+            return []
+        gained, channel.reads = channel.readable - channel.reads, channel.readable
+        opened = [self._open(channel)] if Extension.BROADCAST in gained else []
+        state = [SendPresenceState(channel.topic)] if channel.presence and Extension.PRESENCE in gained else []
+        return [*opened, *state, *self._talk.forget_rights(channel, now)]
+
+    def _open(self, channel: Channel) -> Effect:
+        request, hears = channel.request, Extension.BROADCAST in channel.reads
+        return Open(channel.topic, request.receives_own, channel.presence, request.private, hears)
+
+    def _opened(
+        self, channel: Channel, authorized: Authorized | None, subscribe: list[Subscribe], past: tuple[Broadcast, ...]
+    ) -> list[Effect]:
         """Everything is in place before the reply, so that what happens after SUBSCRIBED is never missed."""
-        channel.presence = channel.request.presence
-        opened = Open(channel.topic, channel.request.receives_own, channel.presence)
+        channel.presence, channel.reads = channel.request.presence, channel.readable
+        opened = self._open(channel)
         resume = {"resume": authorized.resume_token} if authorized is not None and authorized.resume_token else {}
         reply = self._answers.ok(
             channel.join, {"postgres_changes": [orjson.Fragment(entry) for entry in channel.request.echo], **resume}
         )
-        state = [SendPresenceState(channel.topic)] if channel.presence else []
-        return [opened, *subscribe, reply, *state]
+        caught_up = [CatchUp(channel.topic, past)] if Extension.BROADCAST in channel.reads else []
+        state = [SendPresenceState(channel.topic)] if channel.presence and Extension.PRESENCE in channel.reads else []
+        flowing = self._await_stream(channel) if channel.request.replication_ready else []
+        return [opened, *subscribe, reply, *caught_up, *state, *flowing]
+
+    def _await_stream(self, channel: Channel) -> list[Effect]:
+        return [AwaitStream(self._aside(channel, lambda outcome, _: self._flowing(channel, outcome)))]
+
+    def _flowing(self, channel: Channel, outcome: Outcome) -> list[Effect]:
+        if isinstance(outcome, Problem):
+            return [self._answers.trouble(channel, "system", outcome)]
+        return [self._answers.system(channel, "system", "ok", "Replication connection established", {})]
 
     def _notices(self, channel: Channel, authorized: Authorized | None) -> list[Effect]:
         """System messages: that changes flow, and each entry for which they do not; what the join got wrong is told once."""
@@ -268,6 +348,12 @@ class Session:
         return [self._answers.trouble(channel, "system", problem), *self._end(channel, error=error)]
 
     # Tickets.
+
+    def _aside(self, channel: Channel, then: Then) -> Ticket:
+        """For a question beside the one that the channel awaits; its answer is dropped when the channel has ended."""
+        ticket = Ticket(self._number(), channel.topic)
+        self._asides[ticket.number] = channel, then
+        return ticket
 
     def _ask(self, channel: Channel, awaited: Awaited) -> Ticket:
         """A new ticket for the channel; an older one is no longer awaited."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from realtime_inspector.doctor.channels import channels
 from realtime_inspector.doctor.facts import Facts, Login, Publication, Slot, Table
 from realtime_inspector.doctor.findings import Finding, error, ok, warning
 from realtime_inspector.doctor.logins import Role, evaluator_distance, reader_distance
@@ -337,6 +338,7 @@ _REPLICATING: Final[tuple[_Judge, ...]] = (
     _roles,
     _search_path,
     _objects,
+    channels,
     _key,
 )
 _NOTIFYING: Final[tuple[_Judge, ...]] = (
@@ -348,5 +350,6 @@ _NOTIFYING: Final[tuple[_Judge, ...]] = (
     _roles,
     _search_path,
     _objects,
+    channels,
     _key,
 )

@@ -1,10 +1,14 @@
 """What is known about a database, its logins and the settings, before anybody judges it."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Final, Literal
 
 from realtime_inspector.doctor.logins import Role
 from realtime_inspector.model import ReplicaIdentity
+
+MESSAGES: Final = "realtime_inspector_messages"
+"""The publication of realtime.messages, of its own: who asks for changes of all tables is not meant."""
+_COLUMNS: Final = frozenset(("topic", "extension", "payload", "event", "private", "inserted_at", "id", "binary_payload"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,51 @@ class Announcing:
 
 
 @dataclass(frozen=True, slots=True)
+class Messages:
+    """The table of private channels and of what the database broadcasts, in the schema `realtime`.
+
+    `ours`: init made it; `manageable`: it, or the schema, belongs to whoever looked; `theirs`: functions of these names that
+    somebody else made; `today`: there is a partition for the running day; `published`: its rows go to the service, through a
+    publication that `publication_exists` tells of.
+    """
+
+    REMEDY: ClassVar[str] = (
+        "Until it has the form of Supabase Realtime and init runs as a member of its owner, there are no private channels."
+    )
+    schema_exists: bool = False
+    table_exists: bool = False
+    ours: bool = False
+    manageable: bool = True
+    partitioned: bool = False
+    row_security: bool = False
+    columns: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()
+    published: bool = False
+    publication_exists: bool = False
+    today: bool = False
+    policies: int = 0
+
+    @property
+    def missing_columns(self) -> tuple[str, ...]:
+        """What the service needs and the table does not have."""
+        return tuple(sorted(_COLUMNS.difference(self.columns)))
+
+    @property
+    def objection(self) -> str:
+        """Why `init` leaves all of it alone; empty when it need not, or when there is no table."""
+        return self.unfit if self.manageable else "The schema realtime belongs to somebody else"
+
+    @property
+    def unfit(self) -> str:
+        """Why private channels cannot be had with the table that is there; empty when they can, or when there is none."""
+        if not self.table_exists:
+            return ""
+        if self.missing_columns:
+            return f"realtime.messages lacks {', '.join(self.missing_columns)}"
+        return "" if self.partitioned else "realtime.messages is not partitioned"
+
+
+@dataclass(frozen=True, slots=True)
 class PathSchema:
     """A schema of the evaluator's search path. `writers`: assumable roles that may create objects in it, as SQL writes them."""
 
@@ -138,3 +187,4 @@ class Facts:
     search_path: tuple[PathSchema, ...] = ()
     missing_objects: tuple[str, ...] = ()
     announcing: Announcing | None = None
+    messages: Messages | None = None

@@ -4,23 +4,28 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from realtime_inspector.channel import effects
 from realtime_inspector.channel.limits import Gate, Limits
 from realtime_inspector.channel.session import Session
-from realtime_inspector.errors import MalformedFrame
+from realtime_inspector.errors import MalformedFrame, RealtimeError, ReplayFailed, TooManyMessages
+from realtime_inspector.hub.channels import PrivateChannels
+from realtime_inspector.hub.missed import MEANWHILE, Missed
 from realtime_inspector.hub.post import Post
 from realtime_inspector.hub.presences import Presences
 from realtime_inspector.hub.questions import Questions
-from realtime_inspector.hub.sockets import Members, Socket, described
-from realtime_inspector.model import Binding, Identity, Token
+from realtime_inspector.hub.sockets import Members, Membership, Socket, described
+from realtime_inspector.model import Binding, Forum, Identity, Token
 from realtime_inspector.ports import Broker, Outlet, TokenVerifier
 from realtime_inspector.protocol import frames
-from realtime_inspector.protocol.broadcast import Broadcast
+from realtime_inspector.protocol.broadcast import Broadcast, Persistence, kept_id
 from realtime_inspector.protocol.codec import parse_binary, parse_text
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.server.metrics import Metrics
@@ -29,6 +34,9 @@ from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.subscription import Authorized
 
 TICK_SECONDS: Final = 1.0
+LAGGING_BYTES: Final = 262_144
+PACE_SECONDS: Final = 0.05
+"""So long a burst of the database's broadcasts waits for sockets with so much queued."""
 INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
 """Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
@@ -50,13 +58,17 @@ class Hub:
         broker: Broker,
         verifier: TokenVerifier,
         authorize: Authorizer,
+        channels: PrivateChannels,
         moment: Callable[[], str],
         limits: Limits,
         metrics: Metrics,
+        arrears_seconds: float = 0,
     ) -> None:
         self._index = index
         self._verifier = verifier
         self._authorize = authorize
+        self._channels = channels
+        self._missed = Missed(arrears_seconds)
         self._moment = moment
         self.gate = Gate(limits)
         """Whoever lets a socket in enters it here; it leaves when it is forgotten."""
@@ -74,10 +86,15 @@ class Hub:
             effects.Beat: self._beat,
             effects.Verify: self._verify,
             effects.Authorize: self._ask_authorizer,
+            effects.Probe: self._probe,
+            effects.Recall: self._recall,
+            effects.AwaitStream: self._await_stream,
             effects.Open: self._open,
+            effects.CatchUp: self._catch_up,
             effects.Subscribe: self._subscribe,
             effects.Leave: self._leave,
             effects.Publish: self._publish,
+            effects.Persist: self._persist,
             effects.Track: self._track,
             effects.Untrack: self._untrack,
             effects.SendPresenceState: self._send_presence_state,
@@ -93,7 +110,7 @@ class Hub:
 
     def start(self, *company: Coroutine[Any, Any, None]) -> None:
         """Starts what goes on as long as the hub lives, and with it what others want to go on so long."""
-        for work in (self._post.run(), self._tick_all(), *company):
+        for work in (self._post.run(), self._tick_all(), self._recheck_all(), *company):
             self._spawn(work)
 
     async def close(self) -> None:
@@ -102,12 +119,15 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def serve(self, link: Link, serializer: Serializer, apikey: str, token: Token, peer: str) -> None:
-        """Takes a socket in, and serves it until it is gone. `apikey`, `token`: the handshake's, as text and verified."""
+    async def serve(self, link: Link, serializer: Serializer, apikey: str, token: Token, peer: str, headers: str = "{}") -> None:
+        """Takes a socket in, and serves it until it is gone. `apikey`, `token`: the handshake's, as text and verified.
+
+        `headers`: those of it that policies may read, a JSON object's text.
+        """
         self._numbers += 1
         name = f"{self._process}-{self._numbers}"
         session = Session(serializer, apikey, token, name=name, gate=self.gate)
-        socket = self._sockets[name] = Socket(name, link, serializer, session, token, peer, time.time())
+        socket = self._sockets[name] = Socket(name, link, serializer, session, token, peer, time.time(), headers)
         self._note_impersonation(socket, token)
         await link.run(lambda data: self._receive(socket, data), lambda: self._forget(socket))
 
@@ -126,9 +146,33 @@ class Hub:
         """What each live socket is called."""
         return {socket.link: socket.name for socket in self._sockets.values()}
 
-    def publish(self, topic: str, sent: Broadcast, origin: str = "") -> bool:
-        """Hands a broadcast to every member of a topic. `origin`: the socket that sent it. False: dropped, there are too many."""
-        return self._post.publish(topic, sent, origin)
+    def publish(self, forum: Forum, sent: Broadcast, origin: str = "") -> bool:
+        """Hands a broadcast to every member of a forum. `origin`: the socket that sent it. False: dropped, there are too many."""
+        return self._post.publish(forum, sent, origin)
+
+    async def persist(self, forum: Forum, sent: Broadcast, persistence: Persistence, origin: str = "") -> str:
+        """Hands it to every member, then keeps it; the id under which it is kept."""
+        number = kept_id(secrets.token_bytes(16))
+        named = replace(sent, meta=orjson.dumps({"id": number}), id=number)
+        if not self._post.publish(forum, named, origin):
+            raise TooManyMessages
+        await self._channels.keep(forum.name, named, persistence)
+        return number
+
+    async def hand_over(self, forum: Forum, sent: Broadcast) -> None:
+        """What the database broadcasts; nothing of it is dropped."""
+        await self._post.hand_over(forum, sent)
+
+    async def pace(self, forums: Collection[Forum]) -> None:
+        """Gives members with much queued a moment to take it."""
+        full = [link for forum in forums for link in self._members.lagging(forum, LAGGING_BYTES)]
+        if full:
+            waits = [asyncio.ensure_future(link.drained()) for link in full]
+            await asyncio.wait(waits, timeout=PACE_SECONDS)
+            for wait in waits:
+                wait.cancel()
+        else:
+            await asyncio.sleep(0)
 
     def close_session(self, session_id: str) -> None:
         """Closes every socket that used a token of this impersonation."""
@@ -186,6 +230,23 @@ class Hub:
             for socket in [socket for socket in self._sockets.values() if socket.due is not None and socket.due <= now]:
                 self._run(socket, socket.session.tick)
 
+    async def _recheck_all(self) -> None:
+        """Asks the policies of private channels again when they, or what they depend on, have changed."""
+        known: str | None = None
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if not any(each.forum.private for socket in self._sockets.values() for each in socket.topics.values()):
+                known = None
+                continue
+            try:
+                version = await self._channels.version()
+            except RealtimeError:
+                continue  # whoever asks meanwhile is denied; the next look tells
+            if version != known:  # at the first look too: something may have changed since the first channel was joined
+                for socket in list(self._sockets.values()):
+                    self._run(socket, socket.session.recheck)
+            known = version
+
     # Effects, one method each.
 
     def _send(self, socket: Socket, effect: effects.Send) -> None:
@@ -213,9 +274,43 @@ class Hub:
 
         self._questions.ask(socket, effect.ticket, question())
 
+    def _probe(self, socket: Socket, effect: effects.Probe) -> None:
+        topic = Forum(effect.ticket.topic).name
+        question = self._channels.ask(effect.token.identity, socket.headers, topic, effect.right)
+        self._questions.ask(socket, effect.ticket, question)
+
+    def _recall(self, socket: Socket, effect: effects.Recall) -> None:
+        forum = Forum(effect.ticket.topic, private=True)
+        meanwhile = self._missed.begin(forum, socket)
+
+        async def question() -> effects.Recalled:
+            past = await self._channels.recall(forum.name, effect.replay.since, effect.replay.limit)
+            if len(meanwhile) > MEANWHILE:
+                raise ReplayFailed
+            return effects.Recalled(tuple(past))
+
+        after = partial(self._missed.forget, forum, socket, meanwhile)
+        self._questions.ask(socket, effect.ticket, question(), after=after)
+
+    def _await_stream(self, socket: Socket, effect: effects.AwaitStream) -> None:
+        async def question() -> effects.Flowing:
+            await self._channels.flowing()
+            return effects.Flowing()
+
+        self._questions.ask(socket, effect.ticket, question())
+
     def _open(self, socket: Socket, effect: effects.Open) -> None:
-        socket.topics[effect.topic] = effect.receives_own
-        self._members.add(effect.topic, socket)
+        forum = Forum(effect.topic, effect.private)
+        socket.topics.setdefault(effect.topic, Membership(forum, effect.receives_own))
+        if effect.hears:
+            self._members.add(forum, socket)
+
+    def _catch_up(self, socket: Socket, effect: effects.CatchUp) -> None:
+        forum = socket.topics[effect.topic].forum
+        for broadcast in (*effect.past, *self._missed.end(forum, socket, effect.past, time.time())):
+            frame = frames.broadcast_frames(broadcast, effect.topic)[socket.serializer]
+            if frame is not None:
+                socket.link.send(frame)
 
     def _subscribe(self, socket: Socket, effect: effects.Subscribe) -> None:
         identity = effect.token.identity
@@ -226,30 +321,43 @@ class Hub:
         self._part(socket, effect.topic)
 
     def _publish(self, socket: Socket, effect: effects.Publish) -> None:
-        self.publish(effect.topic, effect.broadcast, socket.name)
+        self.publish(socket.topics[effect.topic].forum, effect.broadcast, socket.name)
+
+    def _persist(self, socket: Socket, effect: effects.Persist) -> None:
+        forum = socket.topics[effect.ticket.topic].forum
+
+        async def question() -> effects.Kept:
+            return effects.Kept(await self.persist(forum, effect.broadcast, effect.persistence, socket.name))
+
+        self._questions.ask(socket, effect.ticket, question())
 
     def _track(self, socket: Socket, effect: effects.Track) -> None:
-        self._presences.track(effect.topic, effect.key, socket, effect.payload)
+        self._presences.track(socket.topics[effect.topic].forum, effect.key, socket, effect.payload)
 
     def _untrack(self, socket: Socket, effect: effects.Untrack) -> None:
-        self._presences.untrack(effect.topic, socket)
+        self._presences.untrack(socket.topics[effect.topic].forum, socket)
 
     def _send_presence_state(self, socket: Socket, effect: effects.SendPresenceState) -> None:
-        self._presences.send_state(effect.topic, socket)
+        self._presences.send_state(socket.topics[effect.topic].forum, socket)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _deliver(self, topic: str, broadcast: Broadcast, origin: str) -> None:
+    def _deliver(self, forum: Forum, broadcast: Broadcast, origin: str) -> None:
         """What the broker brings, this process' own broadcasts included."""
         sender = self._sockets.get(origin)
-        skip = sender.link if sender is not None and not sender.topics.get(topic) else None
-        self._delivered.value += self._members.send(topic, frames.broadcast_frames(broadcast, topic), skip)
+        membership = sender.topics.get(forum.topic) if sender is not None else None
+        skip = sender.link if sender is not None and not (membership and membership.receives_own) else None
+        had = self._missed.note(forum, broadcast, time.time()) if broadcast.id else ()
+        self._delivered.value += self._members.send(forum, frames.broadcast_frames(broadcast, forum.topic), skip, had)
 
     def _part(self, socket: Socket, topic: str) -> None:
-        socket.topics.pop(topic, None)
-        self._members.discard(topic, socket)
-        self._presences.part(topic, socket)
+        if topic in socket.topics:
+            forum = socket.topics[topic].forum
+            self._missed.part(forum, socket)
+            self._members.discard(forum, socket)
+            self._presences.part(forum, socket)
+            del socket.topics[topic]
         self._index.unsubscribe(socket.link, topic)

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import structlog
 
-from realtime_inspector.channel.effects import Effect, Ticket
-from realtime_inspector.channel.session import Outcome
+from realtime_inspector.channel.effects import Effect, Outcome, Ticket
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.hub.sockets import Socket
 from realtime_inspector.model import Problem
@@ -29,19 +28,27 @@ class Questions:
         self._run = run
         self._spawn = spawn
 
-    def ask(self, socket: Socket, ticket: Ticket, question: Awaitable[Outcome]) -> None:
-        """The session is told the answer with the ticket."""
+    def ask(
+        self, socket: Socket, ticket: Ticket, question: Awaitable[Outcome], *, after: Callable[[], None] | None = None
+    ) -> None:
+        """The session is told the answer with the ticket; `after` that, or when there is none, something else may be done."""
         socket.questions += 1
         if socket.questions == QUESTIONS:
             socket.link.hold(True)
-        self._spawn(self._answer(socket, ticket, question))
+        self._spawn(self._answer(socket, ticket, question, after))
 
-    async def _answer(self, socket: Socket, ticket: Ticket, question: Awaitable[Outcome]) -> None:
-        outcome = await _outcome(question)
-        if socket.questions == QUESTIONS:
-            socket.link.hold(False)
-        socket.questions -= 1
-        self._run(socket, lambda now: socket.session.resolve(ticket, outcome, now))
+    async def _answer(
+        self, socket: Socket, ticket: Ticket, question: Awaitable[Outcome], after: Callable[[], None] | None
+    ) -> None:
+        try:
+            outcome = await _outcome(question)
+            if socket.questions == QUESTIONS:
+                socket.link.hold(False)
+            socket.questions -= 1
+            self._run(socket, lambda now: socket.session.resolve(ticket, outcome, now))
+        finally:
+            if after is not None:
+                after()
 
 
 async def _outcome(question: Awaitable[Outcome]) -> Outcome:

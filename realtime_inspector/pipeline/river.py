@@ -20,6 +20,7 @@ from realtime_inspector.pipeline.batches import FIRST_RETRY, LAST_RETRY, Batches
 from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.evidence import Gatherer
 from realtime_inspector.pipeline.guard import Guard
+from realtime_inspector.pipeline.letters import Letters
 from realtime_inspector.pipeline.pace import Pace
 from realtime_inspector.pipeline.returns import Returns
 from realtime_inspector.pipeline.ring import Ring
@@ -58,6 +59,7 @@ class Pipeline:
         self._batch_changes = settings.batch_changes
         self._line = Line(settings.reader_url, purpose="keeper", statement_timeout_ms=timeout)
         self._stream, self._bookmark = open_source(settings, self._line)
+        self.letters = Letters.open(settings, self._line)
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self.guard = Guard(self._line, settings, self._stream)
         self._pace = Pace()
@@ -83,12 +85,9 @@ class Pipeline:
         self._beside = Batches(beside, self._delivery, settings.left_view, self._set_aside)
         self._attached = asyncio.Event()
         self._fault = "starting"
-        self._flowed = False
         self._before: Position | None = None
         """What comes before the batch that is just dealt with."""
-        self._position = 0
-        self._lag = 0.0
-        self._stood_by = False
+        self._position, self._lag, self._flowed, self._stood_by = 0, 0.0, False, False
         self._told: tuple[type, str] | None = None
         self._task: asyncio.Task[None] | None = None
         self._looking: list[asyncio.Task[None]] = []
@@ -124,11 +123,11 @@ class Pipeline:
 
     async def close(self) -> None:
         """Stops following; what was not acknowledged comes again at the next start."""
-        tasks = [*self._looking, *([self._task] if self._task else [])]
-        for task in tasks:
+        for task in (tasks := [*self._looking, *([self._task] if self._task else [])]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._stream.close()
+        await self.letters.close()
         if self._epoch:
             self._bookmark.save(self._ring.released, self._ring.floor.commit_lsn)
         await self._bookmark.close()
@@ -289,6 +288,7 @@ class Pipeline:
             self.state = state = await self._bookmark.begin(state.epoch)
             self._delivery.tokens = PositionTokens(state.secret, state.epoch)
         await self._bookmark.remember(self._watch.published)
+        await self.letters.begin(state.epoch, self._stream.durable)
         if state.epoch != self._epoch or Position(state.floor, AFTER) > self._ring.last:
             self._begin(state)
 
@@ -319,6 +319,7 @@ class Pipeline:
             batch = await self._collect()
             if batch:
                 self._before = batch[0].before
+                batch = await self.letters.deliver(batch)
                 self._announce_losses(batch)
                 await self._deliver(batch, self._index, self._memory)
                 self._note(batch)
@@ -329,7 +330,7 @@ class Pipeline:
             await self._delivery.pace()  # not before it is noted: heartbeats tell meanwhile what was handed over
             await self._bookmark.remember(self._watch.published)
 
-    async def _collect(self) -> list[Transaction]:
+    async def _collect(self) -> Sequence[Transaction]:
         """The next piece, and what has already arrived behind it: a lone change is never delayed. Nothing if other work waits."""
         first = self._stream.next_nowait()
         if first is None:

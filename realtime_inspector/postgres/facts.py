@@ -16,6 +16,7 @@ from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.announced import ROW_TRIGGER, TABLE_TRIGGER, Announcement, read_silence
 from realtime_inspector.postgres.connect import Connection
+from realtime_inspector.postgres.messages import read_messages
 from realtime_inspector.settings import Settings
 
 PATIENCE = 10.0  # seconds for a login, and for any one question
@@ -158,6 +159,7 @@ async def _database(connection: Connection, facts: Facts, settings: Settings) ->
         roles=tuple(roles.values()),
         search_path=tuple(msgspec.convert(dict(row), PathSchema) for row in path),
         missing_objects=tuple(row["missing"] for row in missing),
+        messages=await read_messages(connection),
     )
 
 

@@ -26,9 +26,11 @@ from realtime_inspector.postgres import scram, sql
 from realtime_inspector.postgres.announced import Announcement, key_expression
 from realtime_inspector.postgres.connect import Connection
 from realtime_inspector.postgres.facts import read_announcing, read_publication, read_roles, read_tables
+from realtime_inspector.postgres.messages import read_messages
 from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.postgres.sql import quote_identifier
-from realtime_inspector.postgres.steps import SCHEMA, Goal, Login, Step, steps
+from realtime_inspector.postgres.step import Step
+from realtime_inspector.postgres.steps import SCHEMA, Goal, Login, steps
 from realtime_inspector.settings import PREFIX, Settings, load_settings
 
 OLDEST = 140_000
@@ -134,6 +136,7 @@ async def _prepare(connection: Connection, admin_url: str, options: Options, set
         publication = await read_publication(connection, settings.publication)
         added = _unpublished(publication, await _tables(connection, options.tables))
         served = (*(publication.tables if publication else ()), *added) if settings.source == "notify" else ()
+        messages = await read_messages(connection)
         planned = tuple(
             steps(
                 Goal(
@@ -149,6 +152,8 @@ async def _prepare(connection: Connection, admin_url: str, options: Options, set
                     source=settings.source,
                     announcing=await read_announcing(connection),
                     announced=await _announced(connection, served),
+                    messages=messages,
+                    allowed=settings.allowed_roles,
                 )
             )
         )
@@ -159,7 +164,12 @@ async def _prepare(connection: Connection, admin_url: str, options: Options, set
                 raise _Overtaken("another database took the logins")
     slot = options.existing.get(f"{PREFIX}SLOT") or settings.slot + ending
     made = msgspec.structs.replace(settings, reader_url=reader.url, evaluator_url=evaluator.url, slot=slot)
-    warnings = (*reader.warnings, *evaluator.warnings, *_publication_warnings(settings.publication, publication, added))
+    warnings = (
+        *reader.warnings,
+        *evaluator.warnings,
+        *_publication_warnings(settings.publication, publication, added),
+        *([f"{messages.objection}. {messages.REMEDY}"] if messages.objection else []),
+    )
     return Prepared(_environment(made), tuple(map(str, planned)), warnings)
 
 

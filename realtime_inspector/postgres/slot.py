@@ -41,10 +41,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The slot to read and the publication to read through it."""
+    """The slot to read and the publication to read through it. `beside`: other ones, as far as they exist."""
 
     slot: str
     publication: str
+    beside: tuple[str, ...] = ()
 
 
 async def connect(url: str) -> Connection:
@@ -136,7 +137,9 @@ async def prepare(connection: Connection, wanted: Wanted, *, known: bool, broken
 async def start(connection: Connection, wanted: Wanted, lsn: int) -> None:
     """Puts the connection into COPY both. Raises SlotInUse, SlotLost, StreamEnded."""
     # Replication commands know neither parameters nor E'' strings: a backslash stands for itself.
-    names = quote_identifier(wanted.publication).replace("'", "''")
+    query = "select array(select pubname::text from pg_publication where pubname = any (%s) order by 1)"
+    (beside,) = await _row(connection, query, list(wanted.beside))
+    names = ", ".join(map(quote_identifier, [wanted.publication, *beside])).replace("'", "''")
     options = f"proto_version '1', publication_names '{names}', messages 'true'"
     command = f"START_REPLICATION SLOT {quote_identifier(wanted.slot)} LOGICAL {format_lsn(lsn)} ({options})"
     try:

@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from realtime_inspector.doctor.facts import MESSAGES
 from realtime_inspector.ports import Source
 from realtime_inspector.postgres.announced import Announced
 from realtime_inspector.postgres.line import Line
@@ -16,7 +17,9 @@ def open_source(settings: Settings, line: Line) -> tuple[Source, Bookmark | Flee
     url, publication = settings.reader_url, settings.publication
     match settings.source:
         case "replication":
-            return ReplicationStream(url, slot=settings.slot, publication=publication), Bookmark(line, settings.slot)
+            return ReplicationStream(url, slot=settings.slot, publication=publication, beside=(MESSAGES,)), Bookmark(
+                line, settings.slot
+            )
         case "notify":
             return Notifications(url, Announced(line, publication)), Fleeting()
         case _:

@@ -1,10 +1,10 @@
 """Decides by which SQL steps a database becomes ready for the service, given what it is now; `setup` reads and runs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from realtime_inspector.doctor.facts import Table
+from realtime_inspector.doctor.facts import Messages, Table
 from realtime_inspector.doctor.logins import (
     EVALUATOR_ATTRIBUTES,
     OPTIONS_SINCE,
@@ -17,26 +17,12 @@ from realtime_inspector.doctor.logins import (
 )
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.announced import ROW_TRIGGER, TABLE_TRIGGER, Announcement
+from realtime_inspector.postgres.messages import message_steps
 from realtime_inspector.postgres.sql import quote_identifier, quote_literal
+from realtime_inspector.postgres.step import Step
 
 SCHEMA = "realtime_inspector"
 ANNOUNCE = f"{SCHEMA}.announce()"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One statement or script. `shown`: what may be printed of it, where that is not all."""
-
-    text: str
-    shown: str = ""
-
-    def __str__(self) -> str:
-        return (self.shown or self.text).strip().removesuffix(";") + ";"
-
-    @property
-    def headline(self) -> str:
-        """Its first line of SQL, for messages."""
-        return next(line for line in str(self).splitlines() if not line.startswith("--"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +38,8 @@ class Login:
 class Goal:
     """What is wanted of the database `database`. `publication_exists` and `unpublished` say how far it is there.
 
-    `announcing`: the tables that have triggers of ours; `announced`: those that shall have them.
+    `announcing`: the tables that have triggers of ours; `announced`: those that shall have them. `messages`: how far private
+    channels are prepared; `allowed`: the roles that may use them.
     """
 
     version: int
@@ -67,6 +54,8 @@ class Goal:
     source: Literal["replication", "notify"] = "replication"
     announcing: tuple[Announcement, ...] = ()
     announced: tuple[Announcement, ...] = ()
+    messages: Messages = field(default_factory=Messages)
+    allowed: tuple[str, ...] = ()
 
 
 def steps(goal: Goal) -> Iterator[Step]:
@@ -78,6 +67,8 @@ def steps(goal: Goal) -> Iterator[Step]:
     yield Step(sql.load("schema"))
     if goal.source == "notify":
         yield Step(sql.load("announce"))
+    replicates = goal.source == "replication"
+    yield from message_steps(goal.messages, goal.allowed, goal.reader.name, goal.evaluator.name, replicates=replicates)
     yield from _grants(goal)
     yield from _publication(goal)
     yield from _announcements(goal)

@@ -54,9 +54,19 @@ class ReplicationStream:
 
     begins_with: Final = ""
 
-    def __init__(self, url: str, *, slot: str, publication: str, piece: int = 500, queue_bytes: int = 1_048_576) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        slot: str,
+        publication: str,
+        beside: tuple[str, ...] = (),
+        piece: int = 500,
+        queue_bytes: int = 1_048_576,
+    ) -> None:
+        """`beside`: other publications, of which those are read too that exist when it attaches."""
         self._url = url
-        self._wanted = slots.Wanted(slot, publication)
+        self._wanted = slots.Wanted(slot, publication, beside)
         self._piece = piece
         self._limit = queue_bytes
         self._arrived = asyncio.Event()

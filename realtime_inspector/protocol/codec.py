@@ -7,7 +7,7 @@ import msgspec
 import orjson
 
 from realtime_inspector.errors import MalformedFrame
-from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+from realtime_inspector.protocol.broadcast import KEPT, Broadcast, Encoding, Persistence
 from realtime_inspector.protocol.serializer import Serializer
 
 
@@ -25,12 +25,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A binary frame of kind 3: a user's broadcast. Its metadata (`persist`) concerns private channels and is not read."""
+    """A binary frame of kind 3: a user's broadcast. `persistence`: whether its metadata asks that it be kept, and how long."""
 
     join_ref: str | None
     ref: str | None
     topic: str
     broadcast: Broadcast
+    persistence: Persistence | None = None
 
 
 _Ref = str | int | None
@@ -63,6 +64,8 @@ _WRITABLE_DEPTH: Final = 254
 _USER_BROADCAST_PUSH: Final = 3
 _HEADER: Final = 7
 _RAW: Final = 0
+LONGEST_TTL: Final = 1_000_000_000
+"""Seconds."""
 
 
 def parse_text(serializer: Serializer, data: str | bytes) -> Message:
@@ -95,7 +98,7 @@ def parse_binary(serializer: Serializer, data: bytes) -> Push:
     join_ref, ref, topic, event = map(_decode, parts[:4])
     encoding = Encoding.BINARY if data[6] == _RAW else Encoding.JSON
     broadcast = Broadcast(event, _checked(data[position:], encoding), encoding)
-    return Push(join_ref or None, ref or None, topic, broadcast)
+    return Push(join_ref or None, ref or None, topic, broadcast, _persistence(parts[4]))
 
 
 def _checked(payload: bytes, encoding: Encoding) -> bytes:
@@ -106,6 +109,23 @@ def _checked(payload: bytes, encoding: Encoding) -> bytes:
         except orjson.JSONDecodeError as error:
             raise MalformedFrame("The payload of the broadcast is not JSON") from error
     return payload
+
+
+def _persistence(meta: bytes) -> Persistence | None:
+    """`{"persist": true}` or `{"persist": {"ttl": 60}}`; anything else asks for nothing."""
+    try:
+        asked = orjson.loads(meta).get("persist") if meta else None
+    except (ValueError, AttributeError):
+        return None
+    match asked:
+        case bool():
+            return KEPT if asked else None
+        case {"ttl": int(ttl)} if not isinstance(ttl, bool) and 0 < ttl <= LONGEST_TTL:
+            return Persistence(ttl)
+        case {}:
+            return KEPT
+        case _:
+            return None
 
 
 def _text(ref: _Ref) -> str | None:

@@ -15,21 +15,21 @@ from realtime_inspector.model import LEGACY, Binding, Operation, Problem
 _MAX_ID: Final = 0x7FFF_FFFF
 _EVENTS: Final = frozenset((Operation.INSERT, Operation.UPDATE, Operation.DELETE))
 _SHOWN: Final = 200
+_MAX_SINCE: Final = 1 << 52
+"""Beyond it Postgres has no timestamps."""
 _Settings = Mapping[str, object]
 
-PRIVATE_UNSUPPORTED: Final = Problem(
-    "PrivateChannelsUnsupported",
-    "Private channels are not supported yet",
-    "Join with `private: false`; changes of tables obey row level security there as well.",
-)
 REPLAY_REFUSED: Final = Problem(
-    "UnableToReplayMessages", "Replay is not allowed for public channels", "Leave `config.broadcast.replay` out."
+    "UnableToReplayMessages",
+    "Replay is not allowed for public channels",
+    "Leave `config.broadcast.replay` out, or join privately.",
 )
-REPLICATION_READY_REFUSED: Final = Problem(
-    "DatabaseBroadcastUnsupported",
-    "Broadcasts from the database are not supported yet",
-    "Leave `config.broadcast.replication_ready` out.",
+BAD_REPLAY: Final = Problem(
+    "UnableToReplayMessages",
+    "Replay params are not valid",
+    'Send {"since": milliseconds since 1970, "limit": 1 to 25}.',
 )
+MOST_REPLAYED: Final = 25
 NOT_AN_OBJECT: Final = Problem(
     "InvalidJoinPayload",
     "An entry of `postgres_changes` is not an object",
@@ -54,14 +54,27 @@ SELECT_NEEDS_TABLE: Final = Problem(
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """What to send of the past: the newest `limit` messages since then (milliseconds since 1970)."""
+
+    since: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class JoinRequest:
     """What a client asks for with a join.
 
-    `presence_key` "": one that the server makes. `verdicts`: tell also why events were not delivered. `resume`: what a former
-    join of the channel was given, to be sent what it missed. `token` None: the handshake's. Of `postgres_changes`: `echo` is the
-    JSON to answer for each entry, at its index; `bindings` and `problems` are what was and was not understood, equal ones once.
+    `private`: whoever means it, however it was spelled, is never put on a public channel. `replication_ready`: say when
+    broadcasts from the database arrive. `presence_key` "": one that the server makes. `verdicts`: tell also why events were not
+    delivered. `resume`: what a former join of the channel was given, to be sent what it missed. `token` None: the handshake's.
+    Of `postgres_changes`: `echo` is the JSON to answer for each entry, at its index; `bindings` and `problems` are what was and
+    was not understood, equal ones once.
     """
 
+    private: bool
+    replay: Replay | None
+    replication_ready: bool
     receives_own: bool
     ack: bool
     presence_key: str
@@ -76,7 +89,7 @@ class JoinRequest:
 
     def answered(self) -> "JoinRequest":
         """The same without what only the reply needed."""
-        return replace(self, echo=(), problems=(), resume=None)
+        return replace(self, echo=(), problems=(), resume=None, replay=None, replication_ready=False)
 
 
 def parse_join(payload: object, topic: str = "") -> JoinRequest:
@@ -88,7 +101,12 @@ def parse_join(payload: object, topic: str = "") -> JoinRequest:
     broadcast = _object(config.get("broadcast"))
     presence = _object(config.get("presence"))
     echo, wanted = _entries(config.get("postgres_changes"))
+    private = _not_false(config.get("private"))
+    replay = _replay(private, broadcast.get("replay"))
     return JoinRequest(
+        private=private,
+        replay=replay if isinstance(replay, Replay) else None,
+        replication_ready=_true(broadcast.get("replication_ready")),
         receives_own=_true(broadcast.get("self")),
         ack=_true(broadcast.get("ack")),
         presence_key=_key(presence.get("key")),
@@ -96,7 +114,7 @@ def parse_join(payload: object, topic: str = "") -> JoinRequest:
         verdicts=_true(config.get("verdicts")),
         resume=_resume(config, broadcast),
         token=_token(join),
-        refusal=_refusal(config, broadcast),
+        refusal=replay if isinstance(replay, Problem) else None,
         echo=tuple(echo),
         bindings=tuple({binding.id: binding for binding in wanted if isinstance(binding, Binding)}.values()),
         problems=tuple(dict.fromkeys(problem for problem in wanted if isinstance(problem, Problem))),
@@ -108,6 +126,9 @@ def _legacy(join: _Settings, topic: str) -> JoinRequest:
     schema, table, condition = (*topic.removeprefix("realtime:").split(":", 2), "", "")[:3]
     binding = Binding(LEGACY, "*", schema or "*", table or "*", condition or None)
     return JoinRequest(
+        private=False,
+        replay=None,
+        replication_ready=False,
         receives_own=False,
         ack=False,
         presence_key="",
@@ -122,13 +143,20 @@ def _legacy(join: _Settings, topic: str) -> JoinRequest:
     )
 
 
-def _refusal(config: _Settings, broadcast: _Settings) -> Problem | None:
-    """What is not supported is refused as a whole where silence would leak or mislead."""
-    if _not_false(config.get("private")):
-        return PRIVATE_UNSUPPORTED
-    if broadcast.get("replay") is not None:
+def _replay(private: bool, asked: object) -> "Replay | Problem | None":
+    """Asked for and not to be had is refused: whoever waits for the past must not take its absence for silence."""
+    if asked is None:
+        return None
+    if not private:
         return REPLAY_REFUSED
-    return REPLICATION_READY_REFUSED if _true(broadcast.get("replication_ready")) else None
+    since, limit = (asked.get("since"), asked.get("limit", MOST_REPLAYED)) if isinstance(asked, dict) else (None, None)
+    if not _is_count(since) or not _is_count(limit) or since > _MAX_SINCE:
+        return BAD_REPLAY
+    return Replay(since, max(1, min(limit, MOST_REPLAYED)))
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _object(value: object) -> _Settings:

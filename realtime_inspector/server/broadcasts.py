@@ -7,6 +7,7 @@ clients demand exactly 202; `code` and `hint` are additions.
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -19,15 +20,16 @@ from starlette.routing import Route
 
 from realtime_inspector.channel.limits import WINDOW, Bucket, Gate
 from realtime_inspector.errors import PayloadTooLarge, RealtimeError, TokenMissing, TooManyMessages
+from realtime_inspector.model import Extension, Forum, Identity, Right, Rights
 from realtime_inspector.ports import TokenVerifier
-from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+from realtime_inspector.protocol.broadcast import KEPT, Broadcast, Encoding, Persistence
+from realtime_inspector.server.headers import policy_headers
 
 PATHS: Final = ("/api/broadcast", "/realtime/v1/api/broadcast")
 BATCH: Final = 100
 """Messages in one request."""
 LARGEST_TOPIC: Final = 255 - len("realtime:")
 """Bytes; a binary frame has one for the size of the whole topic."""
-PRIVATE: Final = {"code": "PrivateChannelsUnsupported", "hint": "Leave `private` out: private channels are not supported yet."}
 MEDIA_TYPE: Final = "Unsupported Media Type. Use application/json or application/octet-stream"
 _ENCODINGS: Final = {"": Encoding.JSON, "application/json": Encoding.JSON, "application/octet-stream": Encoding.BINARY}
 _SHARED: Final = {
@@ -39,12 +41,30 @@ _SHARED: Final = {
 _single: Final = re.compile(rb"/broadcast/([^/]+)/events/([^/]+)/?$").search
 _log = structlog.get_logger(__name__)
 
-Publish = Callable[[str, Broadcast], bool]
-"""Takes a topic and a message for all its members; False when there are too many already."""
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where messages go. `publish`: to all members of a forum; False when there are too many already. `persist`: and keeps it.
+
+    `ask`: what an identity with these headers (a JSON object's text) may send on a private channel of this name.
+    """
+
+    publish: Callable[[Forum, Broadcast], bool]
+    persist: Callable[[Forum, Broadcast, Persistence], Awaitable[str]]
+    ask: Callable[[Identity, str, str, Right], Awaitable[Rights]]
 
 
-Act = Callable[[Request, Bucket], Awaitable[Response]]
-"""Answers a verified caller, of whose share its messages are taken."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who was verified. `share`: of it messages are taken; `headers`: as policies read them."""
+
+    identity: Identity
+    share: Bucket
+    headers: str
+
+
+Act = Callable[[Request, Caller], Awaitable[Response]]
+"""Answers a verified caller."""
 
 
 class _Item(msgspec.Struct):
@@ -65,37 +85,39 @@ class _Refused(Exception):
         self.response = _answer(status, body)
 
 
-def routes(verifier: TokenVerifier, publish: Publish, gate: Gate, largest: int) -> list[Route]:
+def routes(verifier: TokenVerifier, delivery: Delivery, gate: Gate, largest: int) -> list[Route]:
     """Both forms under both prefixes. `largest`: bytes that a payload may have; a batch may have ten times as many."""
 
-    async def batch(request: Request, share: Bucket) -> Response:
+    async def batch(request: Request, caller: Caller) -> Response:
+        """Private items that the caller may not send are left out without a word, as upstream."""
         items = _parse(await _body(request, 10 * largest), largest)
-        _spend(share, len(items))
+        _spend(caller.share, len(items))
+        names = dict.fromkeys(str(item.topic) for item in items if item.private)
+        allowed = {name for name in names if Extension.BROADCAST in (await _rights(caller, name)).extensions}
         for item in items:
-            if not item.private and not publish(f"realtime:{item.topic}", _wrapped(item)):
+            forum = Forum(f"realtime:{item.topic}", bool(item.private))
+            if (not forum.private or item.topic in allowed) and not delivery.publish(forum, _wrapped(item)):
                 raise _too_many()
         return Response(status_code=202)
 
-    async def single(request: Request, share: Bucket) -> Response:
-        named = _single(request.scope["raw_path"])
-        if named is None:
-            raise _Refused(404, message="Not Found", hint="POST /api/broadcast/TOPIC/events/EVENT, both percent-encoded.")
-        topic, event = (unquote(part.decode("latin-1")) for part in named.groups())
-        encoding = _ENCODINGS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
-        if encoding is None:
-            raise _Refused(415, error=MEDIA_TYPE)
-        if request.query_params.get("private", "").lower() in ("true", "1"):
-            raise _Refused(403, message="Unauthorized", **PRIVATE)
-        problems = {"topic": _name(topic, LARGEST_TOPIC), "event": _name(event, LARGEST_TOPIC)}
-        payload = await _body(request, largest)
-        if encoding is Encoding.JSON and not _is_json(payload):
-            problems["payload"] = ["is no JSON"]
-        if any(problems.values()):
-            raise _Refused(422, errors={name: told for name, told in problems.items() if told})
-        _spend(share, 1)
-        if not publish(f"realtime:{topic}", Broadcast(event, payload, encoding)):
+    async def single(request: Request, caller: Caller) -> Response:
+        topic, sent, persistence = await _message(request, largest)
+        forum = Forum(f"realtime:{topic}", request.query_params.get("private", "").lower() in ("true", "1"))
+        if persistence is not None and not forum.private:
+            raise _Refused(422, errors={"persist": ["needs private=true"]})
+        _spend(caller.share, 1)
+        if forum.private:
+            needed = {Extension.BROADCAST} if persistence is None else {Extension.BROADCAST, Extension.PERSISTENCE}
+            _demand(caller, forum.name, needed, await _rights(caller, forum.name))
+        if persistence is not None:
+            number = await delivery.persist(forum, sent, persistence)
+            return _answer(202, {"id": number})
+        if not delivery.publish(forum, sent):
             raise _too_many()
         return Response(status_code=202)
+
+    async def _rights(caller: Caller, name: str) -> Rights:
+        return await delivery.ask(caller.identity, caller.headers, name, Right.WRITE)
 
     def route(path: str, act: Act) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -116,9 +138,9 @@ async def _admitted(request: Request, verifier: TokenVerifier, gate: Gate, act: 
         token = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("apikey", "")
         if not token:
             raise TokenMissing
-        caller = await verifier.verify(token, time.time())
-        share = gate.share(f"{caller.identity.role} {caller.identity.claims}", time.time())
-        response = await act(request, share)
+        verified = await verifier.verify(token, time.time())
+        share = gate.share(f"{verified.identity.role} {verified.identity.claims}", time.time())
+        response = await act(request, Caller(verified.identity, share, policy_headers(request.headers)))
     except _Refused as refused:
         response = refused.response
     except RealtimeError as error:
@@ -146,6 +168,45 @@ def _measure(share: Bucket) -> dict[str, str]:
         "x-rate-limit": f"{share.rate:g}",
         "x-rate-limit-remaining": f"{int(share.level)}",
     }
+
+
+async def _message(request: Request, largest: int) -> tuple[str, Broadcast, Persistence | None]:
+    """Topic, message, and whether it is to be kept, of the form whose body is the payload itself."""
+    named = _single(request.scope["raw_path"])
+    if named is None:
+        raise _Refused(404, message="Not Found", hint="POST /api/broadcast/TOPIC/events/EVENT, both percent-encoded.")
+    topic, event = (unquote(part.decode("latin-1")) for part in named.groups())
+    encoding = _ENCODINGS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
+    if encoding is None:
+        raise _Refused(415, error=MEDIA_TYPE)
+    problems = {"topic": _name(topic, LARGEST_TOPIC), "event": _name(event, LARGEST_TOPIC)}
+    payload = await _body(request, largest)
+    if encoding is Encoding.JSON and not _is_json(payload):
+        problems["payload"] = ["is no JSON"]
+    if any(problems.values()):
+        raise _Refused(422, errors={name: told for name, told in problems.items() if told})
+    return topic, Broadcast(event, payload, encoding), _persistence(request)
+
+
+def _persistence(request: Request) -> Persistence | None:
+    """`persist=true`, or `persist[ttl]=60`."""
+    ttl = request.query_params.get("persist[ttl]")
+    if ttl is None:
+        return KEPT if request.query_params.get("persist", "").lower() in ("true", "1") else None
+    if not (ttl.isascii() and ttl.isdigit() and 0 < len(ttl) <= 9 and int(ttl) > 0):
+        raise _Refused(422, errors={"persist": ["ttl must be a number of seconds"]})
+    return Persistence(int(ttl))
+
+
+def _demand(caller: Caller, name: str, needed: set[Extension], rights: Rights) -> None:
+    missing = sorted(needed - rights.extensions)
+    if not missing:
+        return
+    asked = f"INSERT on realtime.messages, extension {' and '.join(missing)}, topic {name!r}, role {caller.identity.role}"
+    hint = f"No policy allows {asked}. See docs/policies.md#private-channels."
+    if rights.raised:
+        hint = f"A policy failed when it was asked for {asked}; the log of the service has the error {rights.raised}."
+    raise _Refused(403, message="Unauthorized", code="Unauthorized", hint=hint)
 
 
 async def _body(request: Request, largest: int) -> bytes:

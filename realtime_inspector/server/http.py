@@ -28,6 +28,7 @@ from realtime_inspector.ports import TokenVerifier
 from realtime_inspector.protocol.serializer import Serializer, choose
 from realtime_inspector.server import broadcasts, page
 from realtime_inspector.server.connection import Wire
+from realtime_inspector.server.headers import policy_headers
 from realtime_inspector.server.metrics import CONTENT_TYPE, Metrics
 from realtime_inspector.server.outbox import Link
 from realtime_inspector.server.relay import Relay
@@ -43,7 +44,7 @@ _GUARDED: Final = ("/api/", "/inspector")
 _UNREMARKABLE: Final = ("/healthz", "/readyz", "/metrics", "/inspector")
 _DENIAL: Final = "websocket.http.response"
 
-Serve = Callable[[Link, Serializer, str, Token, str], Awaitable[None]]
+Serve = Callable[[Link, Serializer, str, Token, str, str], Awaitable[None]]
 _log = structlog.get_logger(__name__)
 
 
@@ -56,7 +57,7 @@ class Site:
     verifier: TokenVerifier
     serve: Serve
     gate: Gate
-    publish: broadcasts.Publish
+    delivery: broadcasts.Delivery
     unready: Callable[[], Sequence[str]]
     metrics: Metrics
     admin: Sequence[BaseRoute] = ()
@@ -80,7 +81,7 @@ def application(site: Site) -> ASGIApp:
     routes: list[BaseRoute] = [
         *(WebSocketRoute(path, handshake.answer) for path in SOCKET_PATHS),
         *(Route(f"/{endpoint.__name__}", endpoint) for endpoint in (healthz, readyz, metrics)),
-        *broadcasts.routes(site.verifier, site.publish, site.gate, site.settings.frame_bytes),
+        *broadcasts.routes(site.verifier, site.delivery, site.gate, site.settings.frame_bytes),
         *site.admin,
         *page.routes(page.find_page()),
     ]
@@ -114,8 +115,9 @@ class Handshake:
         except BaseException:
             self._site.gate.leave(peer)
             raise
+        headers = policy_headers(websocket.headers)
         link = websocket.scope["extensions"].get(EXTENSION) or Relay(websocket, self._site.wire)
-        await self._site.serve(cast(Link, link), serializer, apikey, token, peer)
+        await self._site.serve(cast(Link, link), serializer, apikey, token, peer, headers)
 
     def _check_origin(self, websocket: WebSocket) -> None:
         """Only browsers name an origin, and they cannot lie about it; the page of the service itself is always welcome."""

@@ -14,11 +14,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from realtime_inspector.channel.effects import (
     Authorize,
+    AwaitStream,
     Beat,
+    CatchUp,
     Effect,
+    Flowing,
+    Kept,
     Leave,
     Open,
+    Outcome,
+    Persist,
+    Probe,
     Publish,
+    Recall,
+    Recalled,
     Send,
     SendPresenceState,
     Subscribe,
@@ -28,10 +37,10 @@ from realtime_inspector.channel.effects import (
     Verify,
 )
 from realtime_inspector.channel.limits import Gate, Limits
-from realtime_inspector.channel.session import Outcome, Session
-from realtime_inspector.model import Identity, Problem, Token
+from realtime_inspector.channel.session import Session
+from realtime_inspector.model import Extension, Identity, Problem, Right, Rights, Token
 from realtime_inspector.protocol import frames
-from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+from realtime_inspector.protocol.broadcast import Broadcast, Encoding, Persistence
 from realtime_inspector.protocol.codec import Message, Push
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.visibility.subscription import Authorized, Subscription
@@ -74,6 +83,7 @@ likely_payloads = st.fixed_dictionaries({"access_token": token_texts, "event": s
 lifetimes = st.sampled_from([0, 5, 20, 50, 100, 200])
 problems = st.sampled_from([None, None, None, None, Problem("No", "no"), Problem("UnableToConnectToProject", "away")])
 T, U, BAD = {"table": "t"}, {"table": "u", "event": "INSERT"}, {"table": 5}
+rights = st.frozensets(st.sampled_from(Extension)) | st.just(frozenset(Extension))
 wishes = st.sampled_from([[T], [T], [T, U], [T, BAD], [BAD], []])
 
 
@@ -87,7 +97,11 @@ class Sockets(RuleBasedStateMachine):
         self.session = Session(serializer, "APIKEY", token(lifetime), name="socket", gate=Gate(LIMITS))
         self.closes = closes
         self.refs = 0
-        self.asked: list[Verify | Authorize] = []
+        self.asked: list[Verify | Authorize | Probe | Recall] = []
+        self.aside: list[Probe | Persist | AwaitStream] = []
+        self.private: set[str] = set()
+        self.hears: dict[str, bool] = {}
+        self.writes: dict[str, frozenset[Extension] | None] = {}
         self.newest: dict[str, Ticket] = {}
         self.open: set[str] = set()
         self.flowing: dict[str, Subscribe] = {}
@@ -97,9 +111,17 @@ class Sockets(RuleBasedStateMachine):
     # What comes in.
 
     @precondition(lambda self: len(self.open) < len(ROOMS))
-    @rule(data=st.data(), changes=wishes, token_text=token_texts, presence=st.booleans(), ack=st.booleans())
-    def join(self, data: st.DataObject, changes: list[object], token_text: str, presence: bool, ack: bool) -> None:
-        config = {"postgres_changes": changes, "presence": {"enabled": presence}, "broadcast": {"ack": ack}}
+    @rule(
+        data=st.data(), changes=wishes, token_text=token_texts, presence=st.booleans(), ack=st.booleans(), private=st.booleans()
+    )
+    def join(self, data: st.DataObject, changes: list[object], token_text: str, presence: bool, ack: bool, private: bool) -> None:
+        more = {"replay": {"since": 1}, "replication_ready": True} if private and ack else {}
+        config = {
+            "postgres_changes": changes,
+            "presence": {"enabled": presence},
+            "broadcast": {"ack": ack, **more},
+            "private": private,
+        }
         topic = data.draw(st.sampled_from(sorted(ROOMS - self.open)))
         self.join_somehow(topic, {"config": config, "access_token": token_text}, "1")
 
@@ -120,9 +142,40 @@ class Sockets(RuleBasedStateMachine):
     def push_where_somebody_listens(self, data: st.DataObject, event: str, payload: object) -> None:
         topic = data.draw(st.sampled_from(sorted(self.open | self.joining.keys())))
         effects = self.session.receive(Push(None, self.new_ref(), topic, Broadcast("e", b"{}", Encoding.JSON)), self.now)
-        assert any(isinstance(effect, Publish) for effect in effects) == (topic in self.open)
+        if topic not in self.private:
+            assert any(isinstance(effect, Publish) for effect in effects) == (topic in self.open)
         self.account(effects, {topic})
         self.push(topic, event, payload, "1")
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), ttl=st.none() | st.just(60))
+    def push_what_is_to_be_kept(self, data: st.DataObject, ttl: int | None) -> None:
+        topic = data.draw(st.sampled_from(sorted(self.open)))
+        push = Push(None, self.new_ref(), topic, Broadcast("e", b"{}", Encoding.JSON), Persistence(ttl))
+        self.account(self.session.receive(push, self.now), {topic})
+
+    @rule()
+    def policies_change(self) -> None:
+        self.writes.clear()
+        self.account(self.session.recheck(self.now), self.open | set(self.joining))
+
+    @precondition(lambda self: self.aside)
+    @rule(data=st.data(), extensions=rights, problem=problems)
+    def answer_beside(self, data: st.DataObject, extensions: frozenset[Extension], problem: Problem | None) -> None:
+        question = self.aside.pop(data.draw(st.integers(0, len(self.aside) - 1)))
+        topic = question.ticket.topic
+        if problem is not None:
+            outcome: Outcome = problem
+        elif isinstance(question, Probe):
+            outcome = Rights(Right.WRITE, extensions)
+        else:
+            outcome = Kept("id") if isinstance(question, Persist) else Flowing()
+        newest = isinstance(question, Probe) and not any(
+            q for q in self.aside if isinstance(q, Probe) and q.ticket.topic == topic
+        )
+        if isinstance(outcome, Rights) and newest:
+            self.writes[topic] = extensions
+        self.account(self.session.resolve(question.ticket, outcome, self.now), {topic})
 
     @precondition(lambda self: self.flowing)
     @rule(data=st.data(), number=st.integers(1, 9))
@@ -156,6 +209,10 @@ class Sockets(RuleBasedStateMachine):
             outcome = problem
         elif isinstance(question, Verify):
             outcome = token(self.now + lifetime)
+        elif isinstance(question, Probe):
+            outcome = Rights(Right.READ, data.draw(rights))
+        elif isinstance(question, Recall):
+            outcome = Recalled((Broadcast("e", b"{}", Encoding.JSON),))
         else:
             accepted = data.draw(st.integers(0, len(question.bindings)))
             subscriptions = tuple(Subscription(binding) for binding in question.bindings[:accepted])
@@ -189,24 +246,45 @@ class Sockets(RuleBasedStateMachine):
             if isinstance(effect, Beat):
                 assert "phoenix" in about
                 continue
-            topic = effect.ticket.topic if isinstance(effect, Verify | Authorize) else effect.topic  # type: ignore[union-attr]
+            asking = isinstance(effect, Verify | Authorize | Probe | Recall | AwaitStream | Persist)
+            topic = effect.ticket.topic if asking else effect.topic  # type: ignore[union-attr]
             assert topic in about
             match effect:
                 case Open():
-                    assert topic in self.joining, "only a join opens a channel"
-                    assert topic not in self.open, "at most one live channel a topic"
+                    assert topic in self.joining or (effect.private and not self.hears[topic]), "only a join opens a channel"
+                    assert topic not in self.open or effect.private, "at most one live channel a topic"
                     self.open.add(topic)
+                    self.hears[topic] = effect.hears
+                    (self.private.add if effect.private else self.private.discard)(topic)
                 case Leave():
                     self.open.remove(topic)
                     self.flowing.pop(topic, None)
                     self.newest.pop(topic, None)
+                    self.writes.pop(topic, None)
                 case Subscribe():
                     assert topic in self.open, "never after Leave without a new join"
                     assert effect.token.expires_at > self.now
                     self.flowing[topic] = effect
-                case Publish() | Track() | Untrack() | SendPresenceState():
+                case Publish() | Track() | Persist():
                     assert topic in self.open
-                case Verify() | Authorize():
+                    needed = {Track: {Extension.PRESENCE}, Publish: {Extension.BROADCAST}}.get(
+                        type(effect), {Extension.BROADCAST, Extension.PERSISTENCE}
+                    )
+                    assert topic not in self.private or needed <= (self.writes.get(topic) or frozenset()), "nobody allowed it"
+                    if isinstance(effect, Persist):
+                        self.aside.append(effect)
+                case Untrack() | SendPresenceState():
+                    assert topic in self.open
+                case CatchUp():
+                    assert topic in self.open
+                    assert self.hears[topic]
+                case AwaitStream():
+                    self.aside.append(effect)
+                case Probe() if effect.right is Right.WRITE:
+                    assert topic in self.open
+                    self.aside.append(effect)
+                    self.writes.pop(topic, None)
+                case Verify() | Authorize() | Probe() | Recall():
                     assert topic in self.joining or topic in self.open
                     self.asked.append(effect)
                     self.newest[topic] = effect.ticket
@@ -236,9 +314,7 @@ class Sockets(RuleBasedStateMachine):
         """Not what comes late or twice, not what nobody asked for, and not an answer of the wrong kind."""
         for question in self.asked:
             ticket = question.ticket
-            right = (
-                token(self.now + 9) if isinstance(question, Verify) else Authorized(tuple(map(Subscription, question.bindings)))
-            )
+            right = self.answer_to(question)
             wrong: Outcome = Authorized(()) if isinstance(question, Verify) else token(self.now + 9)
             assert self.session.resolve(ticket, wrong, self.now) == []
             assert self.session.resolve(replace(ticket, number=ticket.number + 1000), right, self.now) == []
@@ -246,6 +322,17 @@ class Sockets(RuleBasedStateMachine):
             if ticket not in self.newest.values():
                 assert self.session.resolve(ticket, right, self.now) == []
                 assert self.session.resolve(ticket, Problem("No", "no"), self.now) == []
+
+    def answer_to(self, question: Verify | Authorize | Probe | Recall) -> Outcome:
+        match question:
+            case Verify():
+                return token(self.now + 9)
+            case Probe():
+                return Rights(Right.READ, frozenset(Extension))
+            case Recall():
+                return Recalled(())
+            case Authorize():
+                return Authorized(tuple(map(Subscription, question.bindings)))
 
     @invariant()
     def no_changes_flow_under_a_token_that_is_not_watched(self) -> None:

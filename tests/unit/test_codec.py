@@ -3,7 +3,7 @@
 import pytest
 
 from realtime_inspector.errors import MalformedFrame
-from realtime_inspector.protocol.broadcast import Broadcast, Encoding
+from realtime_inspector.protocol.broadcast import KEPT, Broadcast, Encoding, Persistence
 from realtime_inspector.protocol.codec import Message, Push, parse_binary, parse_text
 from realtime_inspector.protocol.serializer import Serializer
 
@@ -128,7 +128,7 @@ def test_a_broadcast_of_realtime_js() -> None:
 
 
 def test_raw_bytes_stay_as_they_are() -> None:
-    push = parse_binary(V2, kind_3(b"", b"", b"t", b"e", b'{"persist":true}', 0, b"\x00\xff"))
+    push = parse_binary(V2, kind_3(b"", b"", b"t", b"e", b"", 0, b"\x00\xff"))
     assert push == Push(None, None, "t", Broadcast("e", b"\x00\xff", Encoding.BINARY))
 
 
@@ -155,3 +155,21 @@ def test_other_binary_frames_are_malformed(sent: bytes) -> None:
 def test_version_1_has_no_binary_frames() -> None:
     with pytest.raises(MalformedFrame):
         parse_binary(V1, kind_3(b"1", b"2", b"t", b"e", b"", 1, b"{}"))
+
+
+@pytest.mark.parametrize(
+    ("meta", "persistence"),
+    [
+        (b"", None),
+        (b'{"persist":true}', KEPT),
+        (b'{"persist":{}}', KEPT),
+        (b'{"persist":{"ttl":60}}', Persistence(60)),
+        (b'{"persist":false}', None),
+        (b'{"persist":"true"}', None),
+        (b'{"persist":1}', None),
+        (b"[]", None),
+        (b"no json", None),
+    ],
+)
+def test_metadata_may_ask_that_a_message_is_kept(meta: bytes, persistence: Persistence | None) -> None:
+    assert parse_binary(V2, kind_3(b"", b"", b"t", b"e", meta, 0, b"")).persistence == persistence

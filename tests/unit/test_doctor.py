@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 
 from realtime_inspector.doctor.checks import check, publication_findings
-from realtime_inspector.doctor.facts import Announcing, Facts, Login, PathSchema, Publication, Server, Slot, Table, Wanted
+from realtime_inspector.doctor.facts import (
+    Announcing,
+    Facts,
+    Login,
+    Messages,
+    PathSchema,
+    Publication,
+    Server,
+    Slot,
+    Table,
+    Wanted,
+)
 from realtime_inspector.doctor.findings import Finding, Level
 from realtime_inspector.doctor.logins import (
     EVALUATOR_ATTRIBUTES,
@@ -37,6 +48,18 @@ SLOT = Slot("realtime_inspector", "pgoutput", "shop", True, "reserved", 4096, No
 WANTED = Wanted(
     "realtime_inspector", "supabase_realtime", ("anon", "authenticated", "service_role"), ("service_role",), SECRET, False
 )
+MESSAGES = Messages(
+    schema_exists=True,
+    table_exists=True,
+    ours=True,
+    partitioned=True,
+    row_security=True,
+    columns=("binary_payload", "event", "extension", "id", "inserted_at", "payload", "private", "topic", "updated_at"),
+    published=True,
+    publication_exists=True,
+    today=True,
+    policies=2,
+)
 HEALTHY = Facts(
     wanted=WANTED,
     reader=Login("reader", role=READER),
@@ -46,6 +69,7 @@ HEALTHY = Facts(
     publication=PUBLICATION,
     roles=ROLES,
     search_path=(PathSchema("public", "public", True), PathSchema("extensions", "extensions", False)),
+    messages=MESSAGES,
 )
 
 
@@ -87,7 +111,7 @@ def test_nothing_is_wrong_with_a_healthy_database() -> None:
     assert not any(finding.remedy for finding in findings)
     assert {finding.check for finding in findings} == {
         *("version", "wal_level", "slots", "senders", "slot", "publication", "tables"),
-        *("reader", "evaluator", "roles", "search_path", "schema", "jwt"),
+        *("reader", "evaluator", "roles", "search_path", "schema", "channels", "jwt"),
     }
 
 
@@ -333,3 +357,23 @@ def test_memberships_are_judged_by_their_options_where_they_have_any() -> None:
     distance = evaluator_distance(loose, ["anon", "authenticated"])
     assert [held.role for held in distance.surplus] == ["authenticated"]
     assert distance.missing == ("authenticated",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "text"),
+    [
+        ({"table_exists": False}, Level.WARNING, "no table realtime.messages"),
+        ({"columns": ("id", "topic")}, Level.WARNING, "lacks binary_payload"),
+        ({"partitioned": False}, Level.WARNING, "not partitioned"),
+        ({"row_security": False}, Level.ERROR, "Row-level security is off"),
+        ({"today": False}, Level.WARNING, "no partition for today"),
+        ({"published": False}, Level.WARNING, "realtime_inspector_messages"),
+        ({"policies": 0}, Level.OK, "nobody may use private channels"),
+        ({}, Level.OK, "2 policies"),
+    ],
+)
+def test_private_channels(changes: dict[str, Any], level: Level, text: str) -> None:
+    [finding] = [each for each in check(replace(HEALTHY, messages=replace(MESSAGES, **changes))) if each.check == "channels"]
+    assert finding.level is level
+    assert text in finding.text
+    assert finding.remedy or level is Level.OK

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from realtime_inspector.model import LEGACY, Binding, Problem
-from realtime_inspector.protocol.join import JoinRequest, parse_join
+from realtime_inspector.protocol.join import JoinRequest, Replay, parse_join
 
 
 def join(**config: object) -> JoinRequest:
@@ -52,6 +52,9 @@ def test_a_join_of_realtime_js() -> None:
 def test_what_is_missing_or_misshapen_is_the_default(payload: object) -> None:
     request = parse_join(payload)
     assert request == JoinRequest(
+        private=False,
+        replay=None,
+        replication_ready=False,
         receives_own=False,
         ack=False,
         presence_key="",
@@ -130,8 +133,8 @@ def code(request: JoinRequest) -> str | None:
 
 
 @pytest.mark.parametrize("value", [True, "true", "True", 1, "yes", {"a": 1}])
-def test_a_private_channel_is_refused_and_never_taken_for_a_public_one(value: object) -> None:
-    assert code(join(private=value)) == "PrivateChannelsUnsupported"
+def test_a_private_channel_is_never_taken_for_a_public_one(value: object) -> None:
+    assert join(private=value).private
 
 
 @pytest.mark.parametrize("value", [False, None, "false", "False", 0, "", "0"])
@@ -141,7 +144,7 @@ def test_a_public_channel_is_not(value: object) -> None:
 
 def test_what_would_silently_not_happen_is_refused() -> None:
     assert code(join(broadcast={"replay": {"since": 1}})) == "UnableToReplayMessages"
-    assert code(join(broadcast={"replication_ready": True})) == "DatabaseBroadcastUnsupported"
+    assert code(join(private=True, broadcast={"replay": {}})) == "UnableToReplayMessages"
     assert code(join(broadcast={"replay": None, "replication_ready": False}, postgres_changes_options={"wait": True})) is None
 
 
@@ -255,3 +258,29 @@ def test_without_config_the_topic_is_the_subscription(
     request = parse_join(payload, topic)
     assert request.bindings == (Binding(LEGACY, "*", schema, table, condition),)
     assert (request.echo, request.refusal, request.presence) == ((), None, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "replay"),
+    [
+        ({"since": 0}, Replay(0, 25)),
+        ({"since": 1_700_000_000_000, "limit": 3}, Replay(1_700_000_000_000, 3)),
+        ({"since": 5, "limit": 0}, Replay(5, 1)),
+        ({"since": 5, "limit": 1_000}, Replay(5, 25)),
+        ({"limit": 3}, None),
+        ({"since": "5"}, None),
+        ({"since": True}, None),
+        ({"since": 1.5}, None),
+        ({"since": -1}, None),
+        ({"since": 1 << 60}, None),
+        ({"since": 5, "limit": "3"}, None),
+        ({"since": 5, "limit": -1}, None),
+        ("yesterday", None),
+        ([], None),
+    ],
+)
+def test_what_can_be_replayed(asked: object, replay: Replay | None) -> None:
+    request = join(private=True, broadcast={"replay": asked})
+    assert request.replay == replay
+    assert (request.refusal is None) == (replay is not None)
+    assert request.answered().replay is None

@@ -8,6 +8,7 @@ import pytest
 from realtime_inspector.channel.effects import (
     Authorize,
     Beat,
+    CatchUp,
     Effect,
     Leave,
     Open,
@@ -126,12 +127,12 @@ def reason(effects: list[Effect]) -> str:
 
 def test_a_join_without_changes_is_answered_at_once() -> None:
     effects = Conversation().join(broadcast={"self": True}, presence={"enabled": True})
-    assert others(effects) == [Open(ROOM, True, True), SendPresenceState(ROOM)]
+    assert others(effects) == [Open(ROOM, True, True), CatchUp(ROOM), SendPresenceState(ROOM)]
     assert told(effects) == [reply("ok", {"postgres_changes": []}, ref="1")]
 
 
 def test_presence_is_sent_only_to_who_asked() -> None:
-    assert others(Conversation().join(presence={"enabled": False})) == [Open(ROOM, False, False)]
+    assert others(Conversation().join(presence={"enabled": False})) == [Open(ROOM, False, False), CatchUp(ROOM)]
 
 
 def test_changes_are_subscribed_before_the_reply() -> None:
@@ -142,7 +143,7 @@ def test_changes_are_subscribed_before_the_reply() -> None:
     answer = granted(question)
     effects = client.answer(question.ticket, answer)
     kinds = [type(effect) for effect in effects]
-    assert kinds == [Open, Subscribe, Send, SendPresenceState, Send]
+    assert kinds == [Open, Subscribe, Send, CatchUp, SendPresenceState, Send]
     assert effects[1] == Subscribe(ROOM, ANON, answer, False)
     assert told(effects) == [
         reply("ok", {"postgres_changes": [{**TABLE, "id": question.bindings[0].id}]}, ref="1"),
@@ -202,7 +203,7 @@ def test_a_database_that_is_away_refuses_the_join() -> None:
 
 def test_a_bad_entry_is_told_and_the_channel_is_joined() -> None:
     effects = Conversation().join({"table": 5}, {"table": 6})
-    assert others(effects) == [Open(ROOM, False, False)]
+    assert others(effects) == [Open(ROOM, False, False), CatchUp(ROOM)]
     answered, told_so = told(effects)
     assert isinstance(answered, list)
     assert answered[4]["status"] == "ok"
@@ -245,7 +246,6 @@ def test_verdicts_are_for_impersonators_only(session_id: str | None, verdicts: b
     [
         ("realtime:", {}, "TopicNameRequired: You must provide a topic name"),
         ("realtime:" + "é" * 124, {}, "TopicTooLong"),
-        (ROOM, {"private": True}, "PrivateChannelsUnsupported"),
         (ROOM, {"broadcast": {"replay": {"since": 0}}}, "UnableToReplayMessages"),
         (ROOM, {"presence": {"key": "ids"}}, "InvalidPresenceKey"),
         (ROOM, {"postgres_changes": [TABLE] * 101}, "TooManyBindings"),
@@ -267,7 +267,7 @@ def test_a_socket_has_so_many_channels() -> None:
     assert reason(client.join(topic="realtime:c")) == "ChannelRateLimitReached: Too many channels"
     assert told(client.join(topic="realtime:a")) != []
     client.say("phx_leave", topic="realtime:b")
-    assert others(client.join(topic="realtime:c")) == [Open("realtime:c", False, False)]
+    assert others(client.join(topic="realtime:c")) == [Open("realtime:c", False, False), CatchUp("realtime:c")]
 
 
 # Joining twice, leaving early, answers that come late.
@@ -277,7 +277,7 @@ def test_a_second_join_replaces_the_first_without_a_close() -> None:
     client = Conversation()
     client.joined(TABLE)
     effects = client.join(ref="2")
-    assert others(effects) == [Leave(ROOM), Open(ROOM, False, False)]
+    assert others(effects) == [Leave(ROOM), Open(ROOM, False, False), CatchUp(ROOM)]
     assert told(effects) == [reply("ok", {"postgres_changes": []}, ref="2", join_ref="2")]
 
 

@@ -136,11 +136,12 @@ async def test_another_media_type_is_refused() -> None:
         assert answer.json() == {"error": "Unsupported Media Type. Use application/json or application/octet-stream"}
 
 
-async def test_private_messages_reach_no_public_channel() -> None:
+async def test_without_a_database_private_messages_are_refused_and_reach_no_public_channel() -> None:
     async with room() as (service, first, _), asking(service) as http:
-        assert (await http.post("/api/broadcast", json={"messages": [{**HELLO, "private": True}]})).status_code == 202
+        refused = await http.post("/api/broadcast", json={"messages": [{**HELLO, "private": True}]})
+        assert (refused.status_code, refused.json()["code"]) == (503, "PrivateChannelsUnsupported")
         refused = await http.post("/api/broadcast/room/events/hello?private=true", json={})
-        assert (refused.status_code, refused.json()["message"]) == (403, "Unauthorized")
+        assert (refused.status_code, refused.json()["code"]) == (503, "PrivateChannelsUnsupported")
         await first.alive()
 
 

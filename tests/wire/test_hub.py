@@ -19,9 +19,11 @@ from realtime_inspector.channel.effects import Effect
 from realtime_inspector.channel.limits import Limits
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.hub import QUESTIONS, SESSION_ENDED, Hub
+from realtime_inspector.hub.channels import NoChannels
 from realtime_inspector.identity.tokens import NAMESPACE
 from realtime_inspector.model import Binding, Identity, Position
 from realtime_inspector.server import serving as listening
+from realtime_inspector.server.broadcasts import Delivery
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.http import Handshake, Site, application
 from realtime_inspector.server.keys import Keys
@@ -85,12 +87,13 @@ async def parts(world: World | None = None, *, relayed: bool = False, **given: A
         broker=broker,
         verifier=keys,
         authorize=(world or World()).authorize,
+        channels=NoChannels(),
         moment=lambda: "now",
         limits=Limits(channels=settings.channels_per_socket),
         metrics=metrics,
     )
     wire = Wire(outbox, settings.queue_bytes, settings.queue_seconds, count)
-    site = Site(settings, wire, keys, hub.serve, hub.gate, hub.publish, list, metrics)
+    site = Site(settings, wire, keys, hub.serve, hub.gate, Delivery(hub.publish, hub.persist, NoChannels().ask), list, metrics)
     hub.start()
     stop = asyncio.Event()
     try:
@@ -132,6 +135,7 @@ def test_every_effect_has_its_method() -> None:
             broker=LocalBroker(),
             verifier=Keys(Settings(jwt_secret=SECRET)),
             authorize=World().authorize,
+            channels=NoChannels(),
             moment=str,
             limits=Limits(),
             metrics=Metrics(),

@@ -8,7 +8,6 @@ import pytest
 
 from tests.wire.clients.conftest import Connect, MakeTable
 from tests.wire.clients.driver import Channel, Driver
-from tests.wire.demo import Demo
 
 Admin = psycopg.Connection[Any]
 COUNTRIES = {"event": "INSERT", "schema": "public", "table": "countries"}
@@ -112,15 +111,6 @@ def test_a_table_that_is_published_later_is_served_from_then_on(
 def _what(channel: Channel) -> tuple[str, int]:
     change = channel.next("change")
     return change["table"], change["record"]["id"]
-
-
-def test_a_private_channel_is_refused_with_a_reason(connect: Connect, driver: Driver, demo: Demo) -> None:
-    client = connect(driver, demo.person("alice"))
-    private = client.join("secrets", config={"private": True})
-    status = private.next("status")
-    assert status["status"] == "CHANNEL_ERROR"
-    assert "PrivateChannelsUnsupported: Private channels are not supported yet" in status["error"]
-    client.subscribe("public")
 
 
 def test_a_wrong_key_is_refused(connect: Connect, driver: Driver) -> None:

@@ -1,0 +1,75 @@
+"""What a channel would miss: messages that pass while its past is read, and those sent while no service was there."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+from realtime_inspector.hub.sockets import Socket
+from realtime_inspector.model import Forum
+from realtime_inspector.protocol.broadcast import Broadcast
+from realtime_inspector.server.outbox import Link
+
+MEANWHILE: Final = 1_000
+"""Messages that are kept for one channel whose past is being read; beyond that it is told that it cannot be had."""
+ARREARS_BYTES: Final = 16_777_216
+
+
+class Missed:
+    """`arrears_seconds`: so long those who come back to a service that was away are sent what came meanwhile."""
+
+    def __init__(self, arrears_seconds: float) -> None:
+        self._seconds = arrears_seconds
+        self._waiting: defaultdict[Forum, dict[Socket, list[Broadcast]]] = defaultdict(dict)
+        self._had: defaultdict[tuple[Forum, str], set[Link]] = defaultdict(set)
+        self._arrears: defaultdict[Forum, list[Broadcast]] = defaultdict(list)
+        self._bytes = 0
+        self._until = 0.0
+
+    def begin(self, forum: Forum, socket: Socket) -> list[Broadcast]:
+        """From now on everything is kept for the socket, in this list; more than MEANWHILE is too much."""
+        kept = self._waiting[forum][socket] = []
+        return kept
+
+    def forget(self, forum: Forum, socket: Socket, kept: list[Broadcast]) -> None:
+        """Nobody asks for this any more."""
+        if forum in self._waiting and self._waiting[forum].get(socket) is kept:
+            self._drop(forum, socket)
+
+    def end(self, forum: Forum, socket: Socket, past: Iterable[Broadcast], now: float) -> list[Broadcast]:
+        """What to send after the past, which will not be sent a second time."""
+        known = {broadcast.id for broadcast in past}
+        membership = socket.topics[forum.topic]
+        membership.past.update(known)
+        for number in known:
+            self._had[forum, number].add(socket.link)
+        if now >= self._until:
+            self._arrears.clear()
+            self._bytes = 0
+        missed = [*self._arrears.get(forum, ()), *self._drop(forum, socket)]
+        return list({each.id: each for each in missed if each.id not in known}.values())
+
+    def note(self, forum: Forum, broadcast: Broadcast, now: float) -> set[Link]:
+        """A message that the database keeps passes; returns who has it already."""
+        for kept in self._waiting[forum].values() if forum in self._waiting else ():
+            if len(kept) <= MEANWHILE:
+                kept.append(broadcast)
+        if broadcast.late and self._seconds and self._bytes < ARREARS_BYTES:
+            self._until = now + self._seconds
+            self._arrears[forum].append(broadcast)
+            self._bytes += len(broadcast.payload) + 500
+        return self._had.get((forum, broadcast.id), set())
+
+    def part(self, forum: Forum, socket: Socket) -> None:
+        """The socket is gone from the forum."""
+        for number in socket.topics[forum.topic].past:
+            links = self._had[forum, number]
+            links.discard(socket.link)
+            if not links:
+                del self._had[forum, number]
+
+    def _drop(self, forum: Forum, socket: Socket) -> list[Broadcast]:
+        sockets = self._waiting.get(forum, {})
+        kept = sockets.pop(socket, [])
+        if not sockets:
+            self._waiting.pop(forum, None)
+        return kept

@@ -1,0 +1,159 @@
+"""Takes what the database broadcasts out of the stream of changes, and hands each message over once, in commit order."""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import orjson
+import structlog
+
+from realtime_inspector.errors import SetupError
+from realtime_inspector.model import BEGINNING, Change, Forum, Operation, Position, Transaction
+from realtime_inspector.postgres.line import Line
+from realtime_inspector.postgres.mark import Mark
+from realtime_inspector.protocol.broadcast import Broadcast, Encoding, was_sent
+from realtime_inspector.settings import Settings
+
+SCHEMA: Final = "realtime"
+TABLE: Final = "messages"
+LARGEST: Final = 3_000_000
+"""Bytes of a payload, as upstream."""
+PACE_BYTES: Final = 65_536
+"""After so many bytes the sockets that they went to get a moment to take them."""
+_log = structlog.get_logger(__name__)
+
+
+class Receiver(Protocol):
+    """Where messages go."""
+
+    async def hand_over(self, forum: Forum, sent: Broadcast, /) -> None: ...
+
+    async def pace(self, forums: Collection[Forum], /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message, and where it stands in the log."""
+
+    position: Position
+    forum: Forum
+    broadcast: Broadcast
+
+
+class Letters:
+    """What has to be handed over, and how far that was done.
+
+    `mark`: None where nothing of the kind arrives. Whoever is to receive is set as `receiver` before the stream flows.
+    """
+
+    def __init__(self, mark: Mark | None) -> None:
+        self._mark = mark
+        self._done = BEGINNING
+        self._late = 0
+        self._epoch = ""
+        self.receiver: Receiver | None = None
+        self.counts: Counter[str] = Counter()
+        """Messages by what became of them."""
+        self.attached = asyncio.Event()
+
+    @classmethod
+    def open(cls, settings: Settings, line: Line) -> "Letters":
+        """`line`: to the database, for the mark."""
+        return cls(Mark(line, settings.slot) if settings.source == "replication" else None)
+
+    async def begin(self, epoch: str, written: int) -> None:
+        """The stream flows. `written`: how far the log was; what comes from before that was sent while nobody was there.
+
+        Raises DatabaseUnavailable.
+        """
+        if self._mark is not None and epoch != self._epoch:
+            first, self._epoch = not self._epoch, epoch
+            self._done = await self._mark.load(epoch)
+            self._late = written if first and self._done != BEGINNING else 0
+        self.attached.set()
+
+    async def flowing(self) -> None:
+        """Returns when messages arrive. Raises SetupError where they never will."""
+        if self._mark is None:
+            hint = "Leave `config.broadcast.replication_ready` out, or let the service follow the log."
+            raise SetupError("Broadcasts from the database need logical replication", hint=hint)
+        await self.attached.wait()
+
+    async def deliver(self, batch: Sequence[Transaction]) -> Sequence[Transaction]:
+        """Hands over the messages of a batch; returns the batch without them."""
+        rest, letters = self.take(batch)
+        await self.hand_over(letters)
+        return rest
+
+    def take(self, batch: Sequence[Transaction]) -> tuple[Sequence[Transaction], list[Letter]]:
+        """The batch without messages, and the messages; clients never see the table itself."""
+        if not any(_is_ours(change) for transaction in batch for change in transaction.changes):
+            return batch, []
+        letters = [
+            letter
+            for transaction in batch
+            for change in transaction.changes
+            if change.relation.name == TABLE and _is_ours(change) and change.position > self._done
+            for letter in self._read(change)
+        ]
+        return [replace(each, changes=tuple(c for c in each.changes if not _is_ours(c))) for each in batch], letters
+
+    async def hand_over(self, letters: Sequence[Letter]) -> None:
+        """One that fails costs nobody another one."""
+        assert self.receiver is not None or not letters
+        size, forums = 0, set()
+        for letter in letters:
+            try:
+                await self.receiver.hand_over(letter.forum, letter.broadcast)  # type: ignore[union-attr]
+                self.counts["delivered"] += 1
+            except Exception:
+                self.counts["failed"] += 1
+                _log.exception("broadcast_not_delivered", error_id=secrets.token_hex(4), id=letter.broadcast.id)
+            self._done = letter.position
+            size += len(letter.broadcast.payload)
+            forums.add(letter.forum)
+            if size >= PACE_BYTES:
+                await self.receiver.pace(forums)  # type: ignore[union-attr]
+                size, forums = 0, set()
+        if letters and self._mark is not None:
+            self._mark.save(self._done)
+
+    async def close(self) -> None:
+        """Writes down how far it was."""
+        if self._mark is not None:
+            await self._mark.close()
+
+    def _read(self, change: Change) -> Iterator[Letter]:
+        if change.operation is not Operation.INSERT or change.new is None:
+            return
+        names = [column.name for column in change.relation.columns]
+        row = {name: value for name, value in zip(names, change.new, strict=True) if isinstance(value, str)}
+        number, event = row.get("id", ""), row.get("event")
+        payload, binary = row.get("payload"), row.get("binary_payload")
+        if row.get("extension") != "broadcast" or was_sent(number):
+            self.counts["not_sent"] += 1
+            return
+        if event is None or (payload is None and binary is None):
+            self._drop(number, "incomplete", "it has no event or no payload")
+            return
+        content = payload.encode() if payload is not None else bytes.fromhex(str(binary)[2:])
+        if len(content) > LARGEST:
+            self._drop(number, "too_large", f"its payload is larger than {LARGEST} bytes")
+            return
+        encoding = Encoding.BINARY if payload is None else Encoding.JSON
+        late = change.position.commit_lsn <= self._late
+        broadcast = Broadcast(event, content, encoding, orjson.dumps({"id": number}), number, late)
+        self.counts["late"] += late
+        yield Letter(change.position, Forum(f"realtime:{row.get('topic', '')}", row.get("private") == "t"), broadcast)
+
+    def _drop(self, number: str, outcome: str, why: str) -> None:
+        self.counts[outcome] += 1
+        _log.warning("broadcast_refused", id=number, reason=why)
+
+
+def _is_ours(change: Change) -> bool:
+    relation = change.relation
+    return relation.schema == SCHEMA and (relation.name == TABLE or relation.name.startswith(f"{TABLE}_"))
