@@ -18,18 +18,20 @@ from realtime_inspector.model import LEGACY, Binding, Identity
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.pipeline.inquiry import Inquirer
 from realtime_inspector.pipeline.receivers import Receivers
+from realtime_inspector.pipeline.rehearsal import Rehearsal
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.audit import Audit
 from realtime_inspector.postgres.channels import Channels
 from realtime_inspector.postgres.connect import Pool, open_pool
-from realtime_inspector.postgres.lints import lint
+from realtime_inspector.postgres.lints import catalogue, lint
 from realtime_inspector.postgres.permissions import Permissions
 from realtime_inspector.postgres.published import published_tables
 from realtime_inspector.postgres.trail import Trail
 from realtime_inspector.postgres.upkeep import keep_partitions
 from realtime_inspector.postgres.users import Users
 from realtime_inspector.replication.retention import Retention
-from realtime_inspector.server import admin, inspecting, logs
+from realtime_inspector.server import admin, inspecting, logs, policies
+from realtime_inspector.server.assistant import Assistant
 from realtime_inspector.server.broadcasts import Delivery
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.deps import Dependencies
@@ -165,6 +167,7 @@ class _Database:
     receivers: Receivers
     inquirer: Inquirer
     channels: Channels
+    rehearsal: Rehearsal
     audit: Audit
     watch: Watch
 
@@ -188,7 +191,8 @@ class _Database:
     def routes(self, hub: Hub) -> list[Any]:
         """What admins can ask for."""
         looking = inspecting.Inspecting(self.settings, self.keys, self.audit, self.inquirer, lambda: lint(self.settings))
-        return [*admin.routes(self.dependencies(hub)), *inspecting.routes(looking)]
+        editing = policies.Editing(looking, self.rehearsal, lambda: catalogue(self.settings), Assistant(self.settings))
+        return [*admin.routes(self.dependencies(hub)), *inspecting.routes(looking), *policies.routes(editing)]
 
     def dependencies(self, hub: Hub) -> Dependencies:
         """What the admin interface asks of the rest."""
@@ -226,15 +230,15 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     )
     _show(pipeline, index, metrics)
     receivers = Receivers.open(settings, index)
-    inquirer = Inquirer(settings, pipeline.event, receivers)
+    inquirer, rehearsal = Inquirer(settings, pipeline.event, receivers), Rehearsal(settings)
     channels = Channels(permissions, pool, pipeline.letters.flowing)
     upkeep = asyncio.create_task(keep_partitions(pool, settings.messages_hours))
     try:
         audit = Audit(pool)
-        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, audit, Watch(audit, keys))
+        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, rehearsal, audit, Watch(audit, keys))
     finally:
         upkeep.cancel()
-        closing: list[Any] = [inquirer.close(), pipeline.close(), permissions.close(), pool.close()]
+        closing: list[Any] = [inquirer.close(), rehearsal.close(), pipeline.close(), permissions.close(), pool.close()]
         await asyncio.wait([asyncio.ensure_future(each) for each in closing], timeout=CLOSE_SECONDS)
         pool.terminate()
 

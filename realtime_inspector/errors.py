@@ -5,6 +5,8 @@ RealtimeError
         TokenMissing, TokenExpired, TokenMalformed, TokenSignatureInvalid, TokenClaimsInvalid, RoleNotAllowed, KeysUnavailable
             KeyUnknown (a TokenSignatureInvalid)
     AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
+        AssistantOff (a NotFound)
+    AssistantFailed
     TooManyAttempts, SignInFailed
     MalformedFrame, UnsupportedVersion, TableNotServed
     TooManyConnections, TooManyJoins, TooManyMessages
@@ -121,6 +123,21 @@ class NotFound(RealtimeError):
 
     code = "NOT_FOUND"
     status = 404
+
+
+class AssistantOff(NotFound):
+    """No assistant is configured"""
+
+    code = "ASSISTANT_OFF"
+    hint = "Set RTI_ASSISTANT_URL and RTI_ASSISTANT_MODEL to an endpoint that speaks OpenAI's chat completions."
+
+
+class AssistantFailed(RealtimeError):
+    """The assistant did not answer"""
+
+    code = "ASSISTANT_FAILED"
+    status = 502
+    hint = "Look at RTI_ASSISTANT_URL, RTI_ASSISTANT_KEY and RTI_ASSISTANT_MODEL, or ask again."
 
 
 class InvalidInput(RealtimeError):

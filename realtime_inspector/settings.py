@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     search_path: str = "public, extensions"
     lint_schemas: tuple[str, ...] = ("public",)
     lint_levels: tuple[str, ...] = ()
+    assistant_url: str = ""
+    assistant_key: str = ""
+    assistant_model: str = ""
     users_query: str = "select id::text, email::text, raw_app_meta_data::text from auth.users"
     claims_read: tuple[str, ...] = ()
     deletes: Literal["checked", "keys"] = "checked"

@@ -25,7 +25,7 @@ from realtime_inspector.doctor.lints import LINTS
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.model import Reason
 from realtime_inspector.protocol.join import parse_join
-from realtime_inspector.server import admin, connection, http, inspecting
+from realtime_inspector.server import admin, connection, http, inspecting, policies
 from realtime_inspector.server.deps import Dependencies
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.metrics import PREFIX as METRICS
@@ -255,7 +255,7 @@ async def test_every_route_stands_there() -> None:
         cast(Any, None),
         list,
         Metrics(),
-        [*admin.routes(dependencies(settings)), *inspecting_routes()],
+        [*admin.routes(dependencies(settings)), *inspecting_routes(), *editing_routes()],
     )
     served = {route.path.partition("{")[0].rstrip("/") or "/" for route in cast(Any, http.application(site)).routes}
     text = section("docs/operations.md", "## HTTP routes")
@@ -283,6 +283,18 @@ def test_every_request_about_why_stands_there() -> None:
 def test_every_caveat_and_step_stands_there() -> None:
     assert named(section("docs/why.md", "## Caveats")) == list(TEXTS)
     assert named(section("docs/why.md", "## The ladder")) == list(STEPS)
+
+
+def editing_routes() -> list[Route]:
+    settings = Settings(jwt_secret=SECRET)
+    nothing = cast(Any, None)
+    looking = inspecting.Inspecting(settings, Keys(settings), nothing, nothing, nothing)
+    return policies.routes(policies.Editing(looking, nothing, nothing, nothing))
+
+
+def test_every_request_of_the_editor_stands_there() -> None:
+    served = {f"{m} {route.path}" for route in editing_routes() for m in (route.methods or set()) - {"HEAD", "OPTIONS"}}
+    assert {word for word in named(PAGES["docs/editor.md"]) if " /" in word} == served
 
 
 def test_every_lint_stands_there_with_its_level() -> None:

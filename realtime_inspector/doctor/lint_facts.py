@@ -35,6 +35,7 @@ class Table(msgspec.Struct, frozen=True):
     blind: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     unlogged_columns: tuple[str, ...] = ()
     invoker: bool = False
     underneath: tuple[str, ...] = ()

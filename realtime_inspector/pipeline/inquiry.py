@@ -144,7 +144,9 @@ class Inquirer:
         identity, shape = question.identity, subject.shape
         async with self._reader.open([], [subject.wanted], [identity.role]) as view:
             stored = next(iter(view.relations[0].rows.values()), None)
-            evidence = _evidence(subject, view, stored, frozenset(self._settings.privileged_roles))
+            names = [name for name, _ in view.relations[0].columns]
+            rows = [dict(zip(names, stored.values, strict=True))] if stored else []
+            evidence = evidence_of(shape, view, rows, frozenset(self._settings.privileged_roles))
             async with self._tracer.within(view.snapshot) as tracing:
                 circumstances = (await tracing.circumstances(shape.oid, [identity.role])).get(identity.role)
                 if circumstances is None:
@@ -154,14 +156,14 @@ class Inquirer:
                 new = old = seen = None
                 if stored is not None:
                     selecting = asyncio.ensure_future(self._selected(view.snapshot, evidence, identity, stored))
-                    row = _tuple(shape, evidence.values[0], stored)
+                    row = tuple_of(shape, evidence.values[0], stored)
                     try:
                         new = await asking.about(row, selecting, subject.changed, question.candidate)
                     finally:
                         seen = await selecting
                 if subject.old is not None:
                     whole = await asking.completed(subject.old)
-                    old = await asking.about(_tuple(shape, whole), None, subject.changed, None)
+                    old = await asking.about(tuple_of(shape, whole), None, subject.changed, None)
         live = await self._receivers.live(identity, subject.event, subject.shape)
         values = evidence.values[0] if stored else subject.old
         literal = row_literal([values.get(c.name) for c in shape.columns]) if values else ""
@@ -224,7 +226,7 @@ class _Asking:
         missing = {name: text for name, text in self.circumstances.generated.items() if name not in old}
         if not missing or not self.circumstances.schema_usage or self.circumstances.bypass:
             return old
-        row = _tuple(self.shape, old)
+        row = tuple_of(self.shape, old)
         found = await self.tracing.texts(self.identity, self.shape, row, list(missing.values()))
         texts = {name: text for name, text in zip(missing, found, strict=True) if not isinstance(text, Raised)}
         return {**old, **texts}
@@ -242,15 +244,14 @@ async def _policies(tracing: Tracing, question: Question, circumstances: Circums
     return [*kept, candidate.facts(member=member)]
 
 
-def _evidence(subject: _Subject, view: View, stored: FetchedRow | None, privileged: frozenset[str]) -> Evidence:
+def evidence_of(shape: Shape, view: View, values: Sequence[Texts], privileged: frozenset[str]) -> Evidence:
     """As the engine has it, but without its short cuts: nobody is left out because of who owns what."""
-    names = [name for name, _ in view.relations[0].columns]
-    access = {role: replace(each, owners=None) for role, each in view.access.get(subject.shape.oid, {}).items()}
-    values = [dict(zip(names, stored.values, strict=True))] if stored else []
-    return Evidence(subject.shape, (), values=values, access=access, privileged=privileged)
+    access = {role: replace(each, owners=None) for role, each in view.access.get(shape.oid, {}).items()}
+    return Evidence(shape, (), values=values, access=access, privileged=privileged)
 
 
-def _tuple(shape: Shape, values: Texts, stored: FetchedRow | None = None) -> Tuple:
+def tuple_of(shape: Shape, values: Texts, stored: FetchedRow | None = None) -> Tuple:
+    """The row as its table's type writes it, and where it is stored."""
     literal = row_literal([values.get(column.name) for column in shape.columns])
     if stored is None:
         return Tuple(literal)

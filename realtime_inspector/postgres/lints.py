@@ -30,16 +30,33 @@ async def lint(settings: Settings) -> tuple[Found, ...]:
     return judge(await collect(settings), levels)
 
 
+async def catalogue(settings: Settings) -> LintFacts:
+    """The tables and policies alone. Raises DatabaseUnavailable."""
+    try:
+        timeout = settings.statement_timeout_ms
+        connection = await connect(settings.evaluator_url, purpose="policies", statement_timeout_ms=timeout)
+        try:
+            return await _catalogue(connection, settings)
+        finally:
+            connection.terminate()
+    except FAULTS as error:
+        raise DatabaseUnavailable(f"The catalogue cannot be read: {error}", hint="Run `realtime-inspector doctor`.") from error
+
+
+async def _catalogue(connection: Connection, settings: Settings) -> LintFacts:
+    roles = [role for role in settings.allowed_roles if role not in settings.privileged_roles]
+    text = await connection.fetchval(sql.load("lint_facts"), list(settings.lint_schemas), roles, settings.publication)
+    return msgspec.json.decode(text, type=LintFacts)
+
+
 async def collect(settings: Settings) -> LintFacts:
     """As the evaluator's login, which may become the roles in question and can read the catalogue."""
-    roles = [role for role in settings.allowed_roles if role not in settings.privileged_roles]
     timeout = settings.statement_timeout_ms
     tracer = Tracer(settings.evaluator_url, statement_timeout_ms=timeout, search_path=settings.search_path)
     try:
         connection = await connect(settings.evaluator_url, purpose="lints", statement_timeout_ms=timeout)
         try:
-            text = await connection.fetchval(sql.load("lint_facts"), list(settings.lint_schemas), roles, settings.publication)
-            facts = msgspec.json.decode(text, type=LintFacts)
+            facts = await _catalogue(connection, settings)
             protected = [table for table in facts.tables if table.is_table and table.rls and table.root is None and table.readers]
             shapes = await read_shapes(connection, [table.oid for table in protected])
             failures = [failed for table in protected for failed in await _planned(connection, table)]

@@ -139,6 +139,13 @@ class SnapshotReader:
             (exported,) = await (await self._connected()).ask(EXPORT)
         return _text(exported.get_value(0, 0)) or ""
 
+    async def sample(self, shape: Shape, limit: int) -> FetchedRelation:
+        """Some rows of a relation in the open snapshot, as they happen to be stored. Raises DatabaseUnavailable."""
+        text = f"select row_number() over (), {_stored(shape)}, t.* from {_source(shape)} as t limit {limit:d}"
+        async with self._failing(), asyncio.timeout(self._deadline):
+            (result,) = await (await self._connected()).ask(Statement(text))
+        return _fetched(result)
+
     @asynccontextmanager
     async def _failing(self) -> AsyncIterator[None]:
         """Whatever fails, or is cancelled half-way, costs the connection."""

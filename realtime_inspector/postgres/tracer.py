@@ -127,6 +127,20 @@ class Tracing:
                 found[id(inquiry), policy.policy.name] = _taken(policy, answers)
         return [[found.get((id(each), p.policy.name), p) for p in each.policies] for each in inquiries]
 
+    async def truths(
+        self, shape: Shape, asked: Sequence[tuple[Identity, Tuple]], conditions: Sequence[str], *, odd: bool = False
+    ) -> list[list[Result]]:
+        """What conditions come to for each identity and row, in one round trip. `odd`: some look at where the row is stored."""
+        if not asked or not conditions:
+            return [[] for _ in asked]
+        items = [_truth(condition) for condition in conditions]
+        source = _source(shape)
+        statements = [
+            _statement(identity, _with_place(shape, row) if odd else source, row.literal, items) for identity, row in asked
+        ]
+        results = await self._ask(Statement(f"set local search_path = {self._path}"), *statements)
+        return [[_result(answer) for answer in _answers(result)] for result in results[1:]]
+
     async def texts(self, identity: Identity, shape: Shape, row: Tuple, expressions: Sequence[str]) -> list[Answer]:
         """What expressions over the row come to, as text."""
         items = [_shown(expression) for expression in expressions]

@@ -154,7 +154,7 @@ def begun(policies: Iterable[PolicyFacts], role: str, command: Command, *, propo
     found = []
     for policy in policies:
         expression = policy.expression(command, proposed=proposed)
-        why_not = applicability(policy, role, command)
+        why_not = applicability(policy, role, command) or ("" if expression else "it has no condition for this")
         parts = None if why_not or expression is None else tree(expression)
         leaves = () if parts is None else tuple(LeafTrace(leaf.text, None, sides(leaf.text)) for leaf in parts.leaves())
         found.append(PolicyTrace(policy, expression or "true", why_not, tree=parts, leaves=leaves))
@@ -197,6 +197,36 @@ def of_tree(parts: Tree, leaves: Mapping[str, Result]) -> Result:
                 return decisive
             raised = next((result for result in results if isinstance(result, Raised)), None)
             return raised or (None if None in results else not decisive)
+
+
+def permitted(circumstances: Circumstances, role: str, command: Command, results: Mapping[str, Result]) -> Sighted:
+    """Whether the policies let the role do this to a row: to read it, to insert it, to update it as it is, to delete it.
+
+    `results`: by condition, what it comes to for the row. Whoever updates or deletes rows has to find them first, so that the
+    policies for SELECT count as well, and after an UPDATE for the new row too.
+    """
+    if circumstances.bypass is not None:
+        return Sighted.ALLOWED
+    steps: list[tuple[Command, bool]] = [(command, command == "INSERT")]
+    if command in ("UPDATE", "DELETE"):
+        steps.insert(0, ("SELECT", False))
+    if command == "UPDATE":
+        steps.append(("UPDATE", True))
+    for asked, proposed in steps:
+        policies = begun(circumstances.policies, role, asked, proposed=proposed)
+        outcome = combine(replace(trace, result=results.get(trace.expression), asked=True) for trace in policies)
+        if outcome.sighted is not Sighted.ALLOWED:
+            return outcome.sighted
+    return Sighted.ALLOWED
+
+
+def conditions(circumstances: Circumstances, role: str, commands: Iterable[Command]) -> list[str]:
+    """Every condition whose result `permitted` needs for these commands, each once."""
+    wanted: list[tuple[Command, bool]] = [("SELECT", False)]
+    for command in commands:
+        wanted += [(command, False), (command, True)]
+    found = (t for command, proposed in wanted for t in begun(circumstances.policies, role, command, proposed=proposed))
+    return list(dict.fromkeys(trace.expression for trace in found if trace.applicable))
 
 
 def answered(trace: PolicyTrace, result: Result, leaves: Sequence[LeafTrace]) -> PolicyTrace:

@@ -124,12 +124,21 @@ def people() -> list[Identity]:
 class Gallery:
     """Tables with random policies in one database."""
 
-    def __init__(self, engine: Engine, seed: int, *, tables: int, rows: int) -> None:
+    def __init__(self, engine: Engine, seed: int, *, tables: int, rows: int, odd: bool = True) -> None:
         self.engine = engine
         self.seed = seed
         self._chance = random.Random(seed)
         self.names = [f"t{number}" if number % 5 else f'T {number} "x"' for number in range(tables)]
         self.rows = rows
+        self._odd = odd
+
+    def condition(self, table: str) -> str:
+        """A random one, of what can be repeated and has a meaning outside of the table. `table`: as SQL writes it."""
+        return self._condition(table, odd=False)
+
+    def coin(self) -> bool:
+        """Heads or tails."""
+        return self._chance.random() < 0.5
 
     def build(self) -> None:
         """Everything is made anew."""
@@ -157,7 +166,7 @@ class Gallery:
         made += [f"grant select on {quoted} to {role}" for role in readers]
         if chance.random() < 0.9:
             made.append(f"grant select (id, tag, n) on {quoted} to limited")
-        odd = chance.random() < 0.25
+        odd = chance.random() < 0.25 and self._odd
         return ";".join([*made, *(self._policy(quoted, number, odd) for number in range(chance.choice((0, 1, 1, 2, 2, 3, 4))))])
 
     def _row(self, id_: int) -> str:
@@ -176,16 +185,16 @@ class Gallery:
             ("public", "public", "authenticated", "authenticated, anon, limited", "trace_team", "trace_owner, limited")
         )
         name = f"{chance.choice('abcxyz')}{number}"
-        return f"create policy {name} on {table} as {kind} for {command} to {roles} using ({self._condition(table, odd)})"
+        return f"create policy {name} on {table} as {kind} for {command} to {roles} using ({self._condition(table, odd=odd)})"
 
-    def _condition(self, table: str, odd: bool, depth: int = 0) -> str:
+    def _condition(self, table: str, *, odd: bool, depth: int = 0) -> str:
         chance = self._chance
         if depth < 2 and chance.random() < 0.45:
-            parts = [self._condition(table, odd, depth + 1) for _ in range(chance.choice((2, 2, 3)))]
+            parts = [self._condition(table, odd=odd, depth=depth + 1) for _ in range(chance.choice((2, 2, 3)))]
             joined = chance.choice((" and ", " or ")).join(parts)
             return f"({joined})"
         if chance.random() < 0.1:
-            return f"(not {self._condition(table, odd, depth + 1)})"
+            return f"(not {self._condition(table, odd=odd, depth=depth + 1)})"
         leaves = ODD if odd and chance.random() < 0.3 else LEAVES
         return f"({chance.choice(leaves).format(table)})"
 

@@ -108,6 +108,11 @@ def test_a_running_impersonation_can_be_asked_about_and_what_if(demo: Demo, admi
     started = ask(demo, "auth/impersonate", {"target_user_id": bob.id, "reason": "to see why"})
     row = {"schema": "public", "table": "tweets", "key": {"id": "70001"}, "session_id": started["session"]["id"]}
     assert ask(demo, "why", row)["verdict"] == "allowed"
+    headers = {"authorization": f"Bearer {demo.told['admin_token']}"}
+    where = f"{demo.url}/api/v1/audit?action=trace&session_id={row['session_id']}"
+    (entry,) = httpx.get(where, headers=headers).json()["entries"]
+    assert entry["detail"]["table"] == "public.tweets"
+    assert entry["detail"]["verdict"] == "allowed"
     other = ask(demo, "why", row | {"what_if": {"claims": demo.person("alice").claims}})
     assert other["verdict"] == "denied"
     assert ask(demo, "why", row | {"what_if": {"role": "anon"}})["verdict"] == "denied"

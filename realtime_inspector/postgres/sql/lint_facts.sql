@@ -69,6 +69,9 @@ select json_build_object(
       'columns', (
         select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_catalog.pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+      'types', (
+        select coalesce(json_agg(format_type(a.atttypid, a.atttypmod) order by a.attnum), '[]') from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
       'unlogged_columns', (
         select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_catalog.pg_attribute a
         left join published on published.oid = c.oid

@@ -1,0 +1,178 @@
+"""The policy editor over HTTP, against a whole service; the assistant against a server that speaks the protocol of OpenAI."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.wire.demo import Demo
+from tests.wire.test_why import as_, ask
+
+ANSWER = (
+    "Here it is.\n```sql\ncreate policy own on tweets using (user_id = (select auth.uid()));\n```\nOnly owners see their rows."
+)
+SECRET = "a row that must stay in the database"
+
+
+def look(demo: Demo, path: str) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {demo.told['admin_token']}"}
+    response = httpx.get(f"{demo.url}/api/v1/{path}", headers=headers)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def test_policies_are_listed_by_table(demo: Demo) -> None:
+    tables = {table["name"]: table for table in look(demo, "policies")["tables"]}
+    (own,) = tables["tweets"]["policies"]
+    assert (own["name"], own["kind"], own["command"], own["roles"]) == ("own tweets", "permissive", "ALL", ["authenticated"])
+    assert "auth.uid()" in own["using"]
+    assert tables["countries"]["rls"] is False
+    assert {template["id"] for template in look(demo, "policies/templates")["templates"]} >= {"owner", "tenant"}
+
+
+def test_a_policy_is_tried_for_several_people_before_it_exists(demo: Demo, admin: psycopg.Connection[Any]) -> None:
+    alice, bob = demo.person("alice"), demo.person("bob")
+    admin.execute("insert into tweets (user_id, content) values (%s, 'tried')", [alice.id])
+    policy = {"name": "tried", "command": "SELECT", "roles": ["authenticated"], "using": "content = 'tried'"}
+    body = {"schema": "public", "table": "tweets", "policy": policy, "identities": [as_(alice), as_(bob)], "limit": 200}
+    answer = ask(demo, "policies/try", body)
+    of_alice, of_bob = answer["identities"]
+    assert of_alice["gained"] == []
+    assert {row["content"] for row in of_bob["gained"]} == {"tried"}
+    assert of_bob["after"] - of_bob["before"] == len(of_bob["gained"])
+    assert answer["migration"].startswith(
+        'create policy "tried" on "public"."tweets" as permissive for select to "authenticated"'
+    )
+    assert admin.execute("select count(*) from pg_policy where polname = 'tried'").fetchone() == (0,)
+    ask(demo, "policies/try", body | {"policy": policy | {"using": "true); drop table tweets; --"}}, 400)
+    ask(demo, "policies/try", body | {"identities": [{"role": "postgres"}]}, 403)
+    ask(demo, "policies/try", body | {"limit": 1_000}, 400)
+    last = look(demo, "audit?action=policy_tried&limit=1")["entries"][0]
+    assert last["detail"]["policy"] == "tried"
+
+
+def test_the_matrix_has_every_role_and_table_and_the_sessions_that_are_named(demo: Demo) -> None:
+    bob = demo.person("bob")
+    session = ask(demo, "auth/impersonate", {"target_user_id": bob.id, "reason": "for the matrix"})["session"]["id"]
+    rows = ask(demo, "policies/matrix", {"tables": ["public.countries", "public.tweets"], "session_ids": [session]})["rows"]
+    cells = {(row["table"], row["identity"]): row["cells"] for row in rows}
+    assert cells["public.countries", "anon"]["select"]["state"] == "all"
+    assert cells["public.tweets", "anon"]["select"]["state"] in ("none", "no_grant")
+    assert cells["public.tweets", f"authenticated {bob.id}"]["select"]["policies"] == ["own tweets"]
+    assert {row["table"] for row in ask(demo, "policies/matrix", {})["rows"]} >= {"public.articles", "public.notes"}
+
+
+@pytest.mark.parametrize(
+    "path", ["policies/try", "policies/matrix", "policies/assist", "policies", "policies/templates", "lints"]
+)
+def test_only_admins_see_the_editor(demo: Demo, path: str) -> None:
+    headers = {"authorization": f"Bearer {demo.person('alice').token}"}
+    method = "GET" if path in ("policies", "policies/templates", "lints") else "POST"
+    response = httpx.request(method, f"{demo.url}/api/v1/{path}", headers=headers, json={} if method == "POST" else None)
+    assert response.status_code == 403
+
+
+def test_without_settings_there_is_no_assistant(demo: Demo) -> None:
+    answer = ask(demo, "policies/assist", {"prompt": "only owners", "schema": "public", "table": "tweets"}, 404)
+    assert answer["code"] == "ASSISTANT_OFF"
+    assert "RTI_ASSISTANT_URL" in answer["hint"]
+
+
+def test_lints_of_the_sample_application(demo: Demo) -> None:
+    findings = look(demo, "lints")["findings"]
+    assert {(each["name"], each["object"]["name"]) for each in findings if each["level"] == "error"} == {
+        ("rls_disabled", "countries")
+    }
+
+
+class Stub(ThreadingHTTPServer):
+    """Answers chat completions, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str | None, str]] = []
+        self.content: object = ANSWER
+        self.status = 200
+        super().__init__(("127.0.0.1", 0), _Chat)
+
+
+class _Chat(BaseHTTPRequestHandler):
+    server: Stub
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        self.server.sent.append((self.path, self.headers["authorization"], body))
+        answer = json.dumps({"choices": [{"message": {"role": "assistant", "content": self.server.content}}]}).encode()
+        self.send_response(self.server.status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Not on the terminal."""
+
+
+@pytest.fixture(scope="module")
+def assisted() -> Iterator[tuple[Demo, Stub]]:
+    """A demo with an assistant."""
+    stub = Stub()
+    threading.Thread(target=stub.serve_forever, daemon=True).start()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RTI_")}
+    url = f"http://127.0.0.1:{stub.server_address[1]}/v1"
+    more = {"RTI_ASSISTANT_URL": url, "RTI_ASSISTANT_KEY": "the key", "RTI_ASSISTANT_MODEL": "m", "RTI_LOG_LEVEL": "error"}
+    command = [sys.executable, "-m", "realtime_inspector", "demo", "--port", "0", "--no-activity", "--ready-json"]
+    with subprocess.Popen(command, env=kept | more, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        demo = Demo(json.loads(service.stdout.readline()))
+        with psycopg.connect(demo.database_url, autocommit=True) as connection:
+            connection.execute("insert into public.countries (id, name) values (99, %s)", [SECRET])
+        try:
+            yield demo, stub
+        finally:
+            service.terminate()
+            service.wait(30)
+            stub.shutdown()
+            stub.server_close()
+
+
+WISH = {"prompt": "only owners see their tweets", "schema": "public", "table": "tweets"}
+
+
+def test_the_assistant_is_told_the_schema_and_no_row(assisted: tuple[Demo, Stub]) -> None:
+    demo, stub = assisted
+    stub.content, stub.status = ANSWER, 200
+    answer = ask(demo, "policies/assist", WISH)
+    assert answer["sql"] == "create policy own on tweets using (user_id = (select auth.uid()));"
+    assert answer["explanation"].endswith("Only owners see their rows.")
+    path, key, body = stub.sent[-1]
+    assert (path, key) == ("/v1/chat/completions", "Bearer the key")
+    said = json.loads(body)
+    assert said["model"] == "m"
+    asked = said["messages"][-1]["content"]
+    assert "only owners see their tweets" in asked
+    assert '"user_id":"uuid"' in asked
+    assert "own tweets" in asked
+    with psycopg.connect(demo.database_url) as connection:
+        texts = connection.execute(
+            "select content from tweets union select email from auth.users union select name from countries"
+        )
+        values = [value for (value,) in texts if value and len(value) > 3]
+    assert SECRET in values
+    assert [value for value in values if value in body] == []
+    assert all(user["id"] not in body for user in demo.told["users"])
+    assert look(demo, "audit?action=assisted&limit=1")["entries"][0]["detail"]["prompt"] == WISH["prompt"]
+
+
+@pytest.mark.parametrize(("content", "status"), [("no SQL at all", 200), (None, 200), (ANSWER, 500), ("x" * 300_000, 200)])
+def test_an_assistant_that_fails_is_told_as_such(assisted: tuple[Demo, Stub], content: object, status: int) -> None:
+    demo, stub = assisted
+    stub.content, stub.status = content, status
+    assert ask(demo, "policies/assist", WISH, 502)["code"] == "ASSISTANT_FAILED"
