@@ -21,6 +21,8 @@ NAMES = (
     "retained",
     "large",
     "fuzz",
+    "herd",
+    "autobahn",
 )
 
 

@@ -30,6 +30,7 @@ from realtime_inspector.protocol.codec import parse_binary, parse_text
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.server.metrics import Metrics
 from realtime_inspector.server.outbox import Link, Outbox
+from realtime_inspector.server.turnstile import Turnstile
 from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.subscription import Authorized
 
@@ -79,6 +80,7 @@ class Hub:
         self._presences = Presences(outbox)
         self._borrowed: defaultdict[str, set[Socket]] = defaultdict(set)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._partings = Turnstile()
         self._questions = Questions(self._run, self._spawn)
         self._post = Post(broker, self._deliver, metrics)
         self._execute: dict[type, Callable[[Socket, Any], None]] = {
@@ -129,7 +131,7 @@ class Hub:
         session = Session(serializer, apikey, token, name=name, gate=self.gate)
         socket = self._sockets[name] = Socket(name, link, serializer, session, token, peer, time.time(), headers)
         self._note_impersonation(socket, token)
-        await link.run(lambda data: self._receive(socket, data), lambda: self._forget(socket))
+        await link.run(lambda data: self._receive(socket, data), lambda: self._partings.act(lambda: self._forget(socket)))
 
     def connections(self) -> Iterator[dict[str, object]]:
         """Every live socket as an admin may see it; times in seconds since 1970."""

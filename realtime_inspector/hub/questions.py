@@ -10,6 +10,7 @@ from realtime_inspector.channel.effects import Effect, Outcome, Ticket
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.hub.sockets import Socket
 from realtime_inspector.model import Problem
+from realtime_inspector.server.turnstile import Turnstile
 
 QUESTIONS: Final = 16
 """So many open questions of one socket to the world; then its next message waits for an answer."""
@@ -27,6 +28,7 @@ class Questions:
     def __init__(self, run: Run, spawn: Spawn) -> None:
         self._run = run
         self._spawn = spawn
+        self._turnstile = Turnstile()
 
     def ask(
         self, socket: Socket, ticket: Ticket, question: Awaitable[Outcome], *, after: Callable[[], None] | None = None
@@ -42,6 +44,7 @@ class Questions:
     ) -> None:
         try:
             outcome = await _outcome(question)
+            await self._turnstile.turn()  # thousands may have been given the same answer at once
             if socket.questions == QUESTIONS:
                 socket.link.hold(False)
             socket.questions -= 1

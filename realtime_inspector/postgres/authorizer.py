@@ -38,6 +38,7 @@ class Authorizer:
         self._timeout = statement_timeout_ms
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
+        self._waiting: dict[tuple[str, tuple[Binding, ...]], asyncio.Task[Authorized]] = {}
 
     async def close(self) -> None:
         """Ends the connection; the next question makes a new one."""
@@ -46,8 +47,21 @@ class Authorizer:
             connection.terminate()
 
     async def authorize(self, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
-        """Checks each binding for this identity. Raises DatabaseUnavailable when the database cannot be asked."""
+        """Checks each binding for this identity. Raises DatabaseUnavailable when the database cannot be asked.
+
+        The answer depends on the role alone. All who wait for the same one are given it together, so that a herd that comes back
+        costs a few questions; each of them was asked after whoever is given the answer had come.
+        """
+        key = identity.role, tuple(bindings)
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            waiting = self._waiting[key] = asyncio.create_task(self._ask(key, identity, bindings))
+            waiting.add_done_callback(_retrieve)
+        return await asyncio.shield(waiting)  # who goes away takes nothing from the others
+
+    async def _ask(self, key: tuple[str, tuple[Binding, ...]], identity: Identity, bindings: Sequence[Binding]) -> Authorized:
         async with self._turn:
+            del self._waiting[key]
             try:
                 return await self._authorize(identity, bindings)
             except FAULTS as error:
@@ -112,6 +126,12 @@ class Authorizer:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._url, purpose="authorizer", statement_timeout_ms=self._timeout)
         return self._connection
+
+
+def _retrieve(task: asyncio.Task[Authorized]) -> None:
+    """Nobody may be left to be told of a failure."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _check_wildcard(binding: Binding, conditions: Sequence[Condition]) -> Subscription:

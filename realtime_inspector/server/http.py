@@ -32,6 +32,7 @@ from realtime_inspector.server.headers import policy_headers
 from realtime_inspector.server.metrics import CONTENT_TYPE, Metrics
 from realtime_inspector.server.outbox import Link
 from realtime_inspector.server.relay import Relay
+from realtime_inspector.server.turnstile import Turnstile
 from realtime_inspector.server.websocket import EXTENSION
 from realtime_inspector.settings import Settings
 
@@ -95,10 +96,12 @@ class Handshake:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._origins = frozenset(site.settings.socket_origins)
+        self._turnstile = Turnstile()
 
     async def answer(self, websocket: WebSocket) -> None:
         """The query has `apikey` (the header x-api-key wins) and `vsn`; what else clients write into it is ignored."""
         peer = websocket.client.host if websocket.client else ""
+        await self._turnstile.turn()
         try:
             self._check_origin(websocket)
             serializer = choose(websocket.query_params.get("vsn"))

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from realtime_inspector.errors import SetupError
 from realtime_inspector.server.connection import Wire
+from realtime_inspector.server.entrance import Entrance
 from realtime_inspector.server.websocket import protocol_class
 from realtime_inspector.settings import Settings
 
@@ -53,7 +54,8 @@ class Server:
 
     async def serve(self) -> None:
         """Accepts connections until `stop` was called and everybody is gone, or had to go."""
-        await self._uvicorn.serve(sockets=[self._socket])
+        self._uvicorn.listening = self._socket
+        await self._uvicorn.serve(sockets=[])
 
     def stop(self) -> None:
         """Tells sockets that the service restarts (1012), and ends `serve` soon."""
@@ -61,6 +63,18 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
+    listening: socket.socket
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """With an entrance of our own."""
+        await super().startup(sockets)
+
+        def connection() -> asyncio.Protocol:
+            make = cast(Any, self.config.http_protocol_class)
+            return cast(asyncio.Protocol, make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state))
+
+        self.servers.append(cast(Any, Entrance(self.listening, connection)))
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are the command line's matter."""

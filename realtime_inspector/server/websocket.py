@@ -9,8 +9,9 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from realtime_inspector.channel.limits import Bucket
 from realtime_inspector.server.connection import Connection, Wire
@@ -35,6 +36,15 @@ def protocol_class(wire: Wire) -> type[asyncio.Protocol]:
     return cast(type[asyncio.Protocol], partial(WebSocketProtocol, wire=wire))
 
 
+class _Protocol(ServerProtocol):
+    """A close frame may come between the fragments of a message (RFC 6455 5.4 and 5.5); websockets takes that for an error."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Handshake and parsing are uvicorn's (its class is internal: the version is pinned, tests/wire holds the contract).
 
@@ -51,6 +61,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         wire: Wire,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Protocol(max_size=config.ws_max_size, logger=self.logger)
         self._wire = wire
         self._connection: Connection | None = None
         self._controls: Bucket | None = None

@@ -1,5 +1,6 @@
 """Which joins for changes are accepted by a real catalogue, and with which words the others are refused."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -152,3 +153,19 @@ async def test_conditions_are_compared_by_postgres_where_texts_cannot(engine: En
     assert await those("code", Condition("code", "eq", ("ab",)), "ab  ", "abc ") == {"ab  "}
     assert await those("name", Condition("name", "match", ("(",)), "a") is None
     await connection.close()
+
+
+async def test_those_who_wait_for_the_same_answer_are_given_one(authorizer: Authorizer) -> None:
+    """And it was asked after each of them came: whoever comes while it is asked waits for the next."""
+    async with authorizer._turn:
+        same = [asyncio.create_task(ask(authorizer, Identity("authenticated", f'{{"n":{n}}}'))) for n in range(20)]
+        other, limited = asyncio.create_task(ask(authorizer, filter="id=eq.1")), asyncio.create_task(ask(authorizer, LIMITED))
+        await asyncio.sleep(0)
+        assert len(authorizer._waiting) == 3
+        same.pop().cancel()
+    answers = await asyncio.gather(*same)
+    assert all(answer is answers[0] for answer in answers)
+    assert await other is not answers[0]
+    assert (await limited) is not answers[0]
+    assert (await ask(authorizer)) is not answers[0]
+    assert authorizer._waiting == {}

@@ -51,13 +51,14 @@ async def parted(writer: asyncio.StreamWriter) -> None:
         (masked(b"x" * 200_000, fin=False) + masked(b"x" * 200_000, 0), 1009),
         (masked(b"a", fin=False) + masked(b"b"), 1002),
         (masked(b"\xe2\x82", fin=False) + masked(b"\xac", 0, fin=False) + masked(b"\xff", 0), 1007),
+        (masked(b"begun", fin=False) + masked((1000).to_bytes(2, "big"), 8) + masked(b"more", 0), 1000),
         (masked(b"\x03", 8), 1002),
         (masked((999).to_bytes(2, "big"), 8), 1002),
         (masked((1000).to_bytes(2, "big") + b"\xff", 8), 1007),
     ],
     ids=[
         *("pings", "pongs", "2^62", "2^64-1", "reserved bit", "pieces too large", "no continuation", "cut characters"),
-        *("half a close code", "reserved close code", "close reason"),
+        *("close between fragments", "half a close code", "reserved close code", "close reason"),
     ],
 )
 async def test_what_no_client_would_send_closes_its_socket_alone(frames: bytes, code: int) -> None:

@@ -1,0 +1,103 @@
+"""Clients that all connect and join in the same second, from a process of their own, twice: the second time they come back.
+
+`python -m bench.stampede PORT` reads the tokens from standard input, one a line; prints a line when everybody is joined for the
+first time, cuts all of them off when it reads one, and prints what the second time was like.
+"""
+
+import base64
+import json
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from bench.load import masked
+from bench.subscribers import join_changes
+
+PATIENCE = 120.0
+TABLE = "tweets"
+
+
+class Herd:
+    """Sockets on their way from nothing to joined."""
+
+    def __init__(self, port: int, tokens: Sequence[str]) -> None:
+        self._port = port
+        self._tokens = tokens
+        self._sockets: dict[int, socket.socket] = {}
+        self._poll = select.epoll()
+
+    def run(self) -> dict[str, float]:
+        """Everybody connects at once. Returns the seconds until the last one was joined, and how many were refused."""
+        began = time.monotonic()
+        greetings = {self._start(token): token for token in self._tokens}
+        connecting, waiting, refused = dict(greetings), {}, 0
+        heads: dict[int, bytes] = {}
+        while connecting or waiting:
+            if time.monotonic() - began > PATIENCE:
+                raise TimeoutError(f"{len(connecting)} are not connected and {len(waiting)} not joined")
+            for number, event in self._poll.poll(1, 512):
+                opened = self._sockets[number]
+                if event & select.EPOLLOUT:
+                    opened.sendall(_handshake(self._port, greetings[number]))
+                    self._poll.modify(number, select.EPOLLIN)
+                    continue
+                received = opened.recv(65_536)
+                if not received:
+                    raise ConnectionError("the service closed a socket")
+                data = heads.get(number, b"") + received
+                heads[number] = data
+                if number in connecting and b"\r\n\r\n" in data:
+                    heads[number] = b""
+                    if not data.startswith(b"HTTP/1.1 101"):
+                        refused += 1
+                        del connecting[number]
+                        continue
+                    opened.sendall(masked(join_changes(TABLE, greetings[number])))
+                    waiting[number] = connecting.pop(number)
+                elif number in waiting and b'"phx_reply"' in data:
+                    refused += b'"status":"ok"' not in data
+                    del waiting[number]
+                    self._poll.modify(number, 0)
+        return {"seconds": time.monotonic() - began, "refused": refused}
+
+    def cut(self) -> None:
+        """All of them at once, without a word."""
+        for opened in self._sockets.values():
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
+            opened.close()
+        self._sockets.clear()
+        self._poll.close()
+        self._poll = select.epoll()
+
+    def _start(self, _token: str) -> int:
+        opened = socket.socket()
+        opened.setblocking(False)
+        opened.connect_ex(("127.0.0.1", self._port))
+        self._sockets[opened.fileno()] = opened
+        self._poll.register(opened.fileno(), select.EPOLLOUT)
+        return opened.fileno()
+
+
+def _handshake(port: int, token: str) -> bytes:
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET /socket/websocket?vsn=2.0.0&apikey={token} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+
+
+def main() -> None:
+    count = int(sys.argv[2])
+    herd = Herd(int(sys.argv[1]), [sys.stdin.readline().strip() for _ in range(count)])
+    print(json.dumps(herd.run()), flush=True)
+    sys.stdin.readline()
+    herd.cut()
+    print(json.dumps(herd.run()), flush=True)
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    main()
