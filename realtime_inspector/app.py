@@ -132,6 +132,7 @@ def _build(
     )
     if database is not None:
         database.receivers.names = hub.names
+        database.receivers.sent = database.pipeline.receivers
     return hub, Server(application(site), settings, wire)
 
 

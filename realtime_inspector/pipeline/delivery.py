@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from realtime_inspector.model import Position, Reason
+from realtime_inspector.pipeline.kept import Kept
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.pipeline.tally import Counting, Tally
 from realtime_inspector.pipeline.work import Gathered
@@ -44,6 +45,7 @@ class Delivery:
         """Gap notices by reason, once per socket."""
         self.tokens: PositionTokens | None = None
         """How positions are told; known once the stream is attached."""
+        self.kept = Kept()
         self._record_bytes = record_bytes
         self._reached: dict[Outlet, None] = {}
         self._lagging: set[Outlet] = set()
@@ -54,9 +56,11 @@ class Delivery:
         While it builds, the loop has its turn now and then: who left meanwhile is no member any more when it is queued.
         """
         assert self.tokens is not None
+        self.kept.begin(min(each.evidence.changes[0].position for each in gathered))
         loop = asyncio.get_running_loop()
         pause_at = loop.time() + TURN
         blocks: dict[Audience[Outlet], list[_Frame]] = {}
+        apart: dict[Audience[Outlet], list[Position]] = {}
         for each in gathered:
             rendering = Rendering(
                 each.evidence, each.work.committed_at, each.fetched, each.types, self.tokens, self._record_bytes
@@ -72,11 +76,22 @@ class Delivery:
                     await asyncio.sleep(0)
                     pause_at = loop.time() + TURN
             making.close()
+            for audience, own in making.apart.items():
+                apart.setdefault(audience, []).extend(own)
         joined: dict[int, bytes] = {}
+        positions: dict[int, list[Position]] = {}
         for audience, frames in blocks.items():
             if len(gathered) > 1:
                 frames.sort(key=lambda frame: frame[0])
-            self._reached.update(dict.fromkeys(_send(audience, frames, joined)))
+            told = apart[audience] if audience in apart else positions.get(id(frames))
+            if told is None:
+                told = positions[id(frames)] = [position for position, _, _ in frames]
+            late = dict(audience.joining) if audience.joining else {}
+            windows = _windows(audience, frames) if any(window for _, _, window in frames) else ()
+            reached = _send(audience, frames, joined)
+            self._reached.update(dict.fromkeys(reached))
+            for position, some in windows or ((None, reached),):
+                self.kept.note(told if position is None else [position] if position in told else [], some, late)
 
     def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str, table: tuple[str, str] | None = None) -> None:
         """Tells subscribers that changes were lost, of this table or of any, before anything newer."""
@@ -117,6 +132,7 @@ class Delivery:
             log.exception("decision_failed", error_id=secrets.token_hex(4), table=work.relation.name)
             if making.passage is not None:
                 making.passage.drop(audience)
+            making.apart[audience] = []
             audience.forget(work.changes[-1].position)
             self.gaps[Reason.INTERNAL_ERROR] += len(audience.members) + len(audience.joining)
             return [(work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR), None)]
@@ -145,6 +161,8 @@ class _Making:
     passage: Passage[Audience[Outlet]] | None
     gaps: Counter[str]
     known: dict[_Like, "_Known"] = field(default_factory=dict)
+    apart: dict[Audience[Outlet], list[Position]] = field(default_factory=dict)
+    """What audiences were sent that are sent verdicts and gaps as well."""
 
     def frames(self, audience: Audience[Outlet]) -> list[_Frame]:
         """Built once for all audiences between whom only the claims differ, where nobody asks for these."""
@@ -186,6 +204,8 @@ class _Making:
                 position = evidence.changes[decision.number].position
                 frames += [(position, frame, decision.joined) for frame in self.rendering.frames(key, access, decision)]
         self.counting.count(audience, subscriptions, decisions)
+        if key.verdicts or self.each.gap:
+            self.apart[audience] = [evidence.changes[d.number].position for d in decisions if d.subscriptions]
         return frames, decisions
 
 
@@ -229,6 +249,12 @@ def _send(audience: Audience[Outlet], frames: Sequence[_Frame], blocks: dict[int
             reached.append(outlet)
     audience.settle(frames[-1][0])
     return reached
+
+
+def _windows(audience: Audience[Outlet], frames: Sequence[_Frame]) -> list[tuple[Position, list[Outlet]]]:
+    """By event, the sockets that are sent it, where some are sent less than others."""
+    everybody = {**audience.members, **audience.joining}
+    return [(at, [outlet for outlet, after in everybody.items() if _names(joined, after)]) for at, _, joined in frames]
 
 
 def _send_apart(audience: Audience[Outlet], frames: Sequence[_Frame]) -> list[Outlet]:

@@ -1,10 +1,11 @@
-"""Says what an event is to each live channel: the engine's own decision, taken anew from the index and what is stored now."""
+"""Says what an event was to each live channel: what is kept of it, and the engine's own decision from what is stored now."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import orjson
 
-from realtime_inspector.model import Change, Identity, Reason, Relation, Transaction, Verdict
+from realtime_inspector.model import Change, Identity, Reason, Relation, Transaction
 from realtime_inspector.pipeline.evidence import Gatherer
 from realtime_inspector.pipeline.pace import Pace
 from realtime_inspector.pipeline.work import Gathered, Work
@@ -17,13 +18,25 @@ from realtime_inspector.visibility.asking import Receiver
 from realtime_inspector.visibility.audience import Audience
 from realtime_inspector.visibility.crowd import Touched
 from realtime_inspector.visibility.decisions import decide
-from realtime_inspector.visibility.explanation import Live
+from realtime_inspector.visibility.explanation import NOT_JOINED, Live
 from realtime_inspector.visibility.facts import Shape
 from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.reads import declarations
 
-NOT_ASKED = Verdict(Reason.FILTERED, "its subscriptions do not ask for such events")
+
+class Told(NamedTuple):
+    """A Reason or one of the words beside them, and what it is about."""
+
+    reason: str
+    detail: str = ""
+
+
+NOT_SENT = "not_sent"
+"""Beside the reasons: it was not sent it, though it would be now."""
+NOT_ASKED = Told(Reason.FILTERED, "its subscriptions do not ask for such events")
 UNKNOWN = "what was sent before is not kept after a deletion; sockets that had been sent the row were told"
+
+
 Names = Callable[[], Mapping[Outlet, str]]
 """The name of each live connection."""
 
@@ -54,6 +67,8 @@ class Receivers:
         self._index = index
         self.names: Names = dict
         """Tells what connections are called; whoever has them sets it."""
+        self.sent: Callable[[Change], frozenset[Outlet] | None] = lambda _: None
+        """Tells which sockets were sent an event, as far as it is known; whoever knows sets it."""
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -63,21 +78,19 @@ class Receivers:
         """One for each channel that names the table, by connection."""
         audiences = self._audiences((relation.schema, relation.name))
         verdicts = await self._verdicts(transaction, change, audiences)
-        names = self.names()
+        names, sent = self.names(), self.sent(change)
         found = []
         for audience in audiences:
-            verdict = verdicts.get(audience, NOT_ASKED)
             for outlet, after in (*audience.members.items(), *audience.joining.items()):
                 key = audience.key
-                since = after < change.position
-                reason, detail = (verdict.reason.value, verdict.detail) if since else ("not_joined", "joined after the event")
+                verdict = _what_happened(verdicts.get(audience, NOT_ASKED), outlet, after < change.position, sent)
                 subject = str(orjson.loads(key.identity.claims).get("sub") or "")
-                name = names.get(outlet, "")
-                found.append(Receiver(name, key.topic, key.identity, subject, reason, detail, since))
+                said = (key.topic, key.identity, subject, verdict.reason, verdict.detail)
+                found.append(Receiver(names.get(outlet, ""), *said, kept=sent is not None))
         return sorted(found, key=lambda each: (each.connection, each.topic))
 
     async def live(self, identity: Identity, event: tuple[Transaction, Change] | None, shape: Shape) -> Live:
-        """What sockets of this identity there are, and what the event is to them."""
+        """What sockets of this identity there are, and what the event was or is to them."""
         own = [audience for audience in self._audiences() if _same(audience.key.identity, identity)]
         table = (shape.schema, shape.name)
         naming = [a for a in self._audiences(table) if a in own]
@@ -85,12 +98,11 @@ class Receivers:
         elsewhere = tuple(dict.fromkeys(a.key.topic for a in own if a not in naming))
         if event is None or not naming:
             return Live(topics, elsewhere)
-        transaction, change = event
-        verdicts = await self._verdicts(transaction, change, naming)
-        joined = [after for a in naming for after in (*a.members.values(), *a.joining.values())]
-        later = all(after >= change.position for after in joined)
-        best = sorted(verdicts.values(), key=lambda verdict: verdict.reason is not Reason.DELIVERED)
-        return Live(topics, elsewhere, best[0] if best else NOT_ASKED, later)
+        receivers = [each for each in await self.of(*event, event[1].relation) if _same(each.identity, identity)]
+        best = min(receivers, key=lambda each: (each.reason != Reason.DELIVERED, each.reason == NOT_JOINED), default=None)
+        if best is None:
+            return Live(topics, elsewhere)
+        return Live(topics, elsewhere, best.reason, best.detail)
 
     def _audiences(self, table: tuple[str, str] | None = None) -> list[Audience[Outlet]]:
         parts = (self._index, self._index.behind, self._index.aside)
@@ -98,13 +110,13 @@ class Receivers:
 
     async def _verdicts(
         self, transaction: Transaction, change: Change, audiences: Sequence[Audience[Outlet]]
-    ) -> dict[Audience[Outlet], Verdict]:
+    ) -> dict[Audience[Outlet], Told]:
         """Nothing for those whose subscriptions do not ask for such an event."""
         if not audiences:
             return {}
         work = Work(change.relation, Touched(dict.fromkeys(audiences)), [change], [transaction.committed_at])
         gathered = await self._gatherer.gather([work], [], patient=False)
-        found: dict[Audience[Outlet], Verdict] = {}
+        found: dict[Audience[Outlet], Told] = {}
         for each in gathered:
             for audience in audiences:
                 verdict = _verdict(each, audience)
@@ -113,13 +125,24 @@ class Receivers:
         return found
 
 
-def _verdict(each: Gathered, audience: Audience[Outlet]) -> Verdict | None:
+def _verdict(each: Gathered, audience: Audience[Outlet]) -> Told | None:
     subscriptions = audience.concerning(each.work.relation)
     decided = [d.verdict for d in decide(subscriptions, audience.key.identity, each.evidence, explain=True)]
     verdict = next((v for v in decided if v.reason is Reason.DELIVERED), decided[0] if decided else None)
-    if verdict is not None and verdict.reason is Reason.OLD_ROW_UNKNOWN and not verdict.detail:
-        return Verdict(verdict.reason, UNKNOWN)
-    return verdict
+    if verdict is None:
+        return None
+    return Told(verdict.reason, verdict.detail or (UNKNOWN if verdict.reason is Reason.OLD_ROW_UNKNOWN else ""))
+
+
+def _what_happened(told: Told, outlet: Outlet, joined: bool, sent: frozenset[Outlet] | None) -> Told:
+    """What was sent counts; why it was not is decided anew."""
+    if sent is not None and outlet in sent:
+        return Told(Reason.DELIVERED)
+    if not joined:
+        return Told(NOT_JOINED, "it joined after the event")
+    if sent is not None and told.reason in (Reason.DELIVERED, Reason.LEFT_VIEW):
+        return Told(NOT_SENT, "it was not sent then, and would be now")
+    return told
 
 
 def _same(one: Identity, other: Identity) -> bool:

@@ -167,6 +167,10 @@ class Pipeline:
         assert self._delivery.tokens is not None  # whoever may come back was told so with them
         return self._delivery.tokens.moment(self._ring.last, secrets.token_bytes(6))
 
+    def receivers(self, event: Change) -> frozenset[Outlet] | None:
+        """The sockets that were sent an event; None if that is not known (any more)."""
+        return self._delivery.kept.receivers(event.position)
+
     async def event(self, event_id: str) -> tuple[Transaction, Change] | None:
         """A change of the recent past and its transaction, under the root's name; None if it is not known (any more)."""
         position = self._delivery.tokens.position(event_id) if self._delivery.tokens else None
@@ -296,6 +300,7 @@ class Pipeline:
         """Another log begins, or another process let go of changes that this one has not seen: whoever is here is told."""
         told, self._epoch = bool(self._epoch), state.epoch
         floor = state.floor or self._stream.acknowledged
+        self._delivery.kept.clear()
         self._ring.begin(Position(floor, AFTER), self._stream.acknowledged)
         self._bookmark.save(self._stream.acknowledged, floor)
         if not told and not self._gap and not self._stream.begins_with:

@@ -26,6 +26,8 @@ from realtime_inspector.visibility.trace import Circumstances, LeafTrace, Policy
 
 Answer = str | Raised | None
 """What an expression came to, as text."""
+LONGEST_SECONDS = 30.0
+"""However many rows and identities one question is about: a candidate may be slow on purpose."""
 LONGEST_VALUE = 500
 """Characters that are shown of a side's value."""
 
@@ -76,7 +78,12 @@ class Tracer:
                 imported = [Statement(f"set transaction snapshot {quote_literal(snapshot)}")] if snapshot else []
                 yield Tracing(trips, self._deadline, [BEGIN, *imported], self._path)
                 trips.tell(*END)
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except TimeoutError as error:
+                await self.close()
+                raise DatabaseUnavailable(
+                    "The policies take too long", hint="Ask about fewer rows, or mend what is slow."
+                ) from error
+            except (psycopg.Error, OSError) as error:
                 await self.close()
                 raise DatabaseUnavailable(f"the trace failed: {error}") from error
             except BaseException:
@@ -150,7 +157,7 @@ class Tracing:
 
     async def _ask(self, *statements: Statement) -> list[PGresult]:
         opening, self._opening = self._opening, []
-        async with asyncio.timeout(self._deadline * len(statements)):
+        async with asyncio.timeout(min(self._deadline * len(statements), LONGEST_SECONDS)):
             return (await self._trips.ask(*opening, *statements))[len(opening) :]
 
 

@@ -48,7 +48,7 @@ def received(receivers: Iterable[Receiver]) -> dict[str, object]:
     return {
         "delivered": delivered,
         "withheld": len(listed) - delivered,
-        "evaluated": "now",
+        "evaluated": "kept" if listed and all(each.kept for each in listed) else "now",
         "subscribers": [
             {
                 "connection": each.connection,

@@ -122,7 +122,10 @@ async def resolved(deps: Inspecting, admin: str, whom: Whom) -> Identity:
     if whom.session_id is not None:
         if whom.role is not None or whom.claims is not None:
             raise InvalidInput("A session has a role and claims already", hint="Leave them out, or put them into what_if.")
-        return await deps.trail.identity(admin, whom.session_id)
+        identity = await deps.trail.identity(admin, whom.session_id)
+        if identity.role not in deps.settings.allowed_roles:
+            raise RoleNotAllowed(f"The role {identity.role!r} may not be used here")
+        return identity
     if not whom.role:
         raise InvalidInput("Nobody is named", hint="Give session_id, or role with claims.")
     return identity_of(whom.role, whom.claims or {}, deps.settings)

@@ -133,7 +133,8 @@ class _Api:
             wanted = wanted[:MOST_TABLES]
         roles = [role for role in self._settings.allowed_roles if role not in self._settings.privileged_roles]
         identities = [identity_of(role, {}, self._settings) for role in roles]
-        sessions = {id_: await self._inspecting.trail.identity(admin, id_) for id_ in asked.session_ids[:MOST_IDENTITIES]}
+        named = asked.session_ids[:MOST_IDENTITIES]
+        sessions = {id_: await resolved(self._inspecting, admin, Whom(id_)) for id_ in named}
         rows = await self._deps.rehearsals.matrix(wanted, [*identities, *sessions.values()], _limit(asked.limit))
         await self._record(call, "matrix", admin, {"tables": len(wanted), "sessions": list(sessions)})
         return {"rows": [_row(row) for row in rows], "left_out": max(0, len(asked.tables or known) - MOST_TABLES)}

@@ -59,7 +59,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """What an event is, or is not, to one live channel. `since`: it had joined when the event was committed."""
+    """What an event was to one live channel. `kept`: whether it was sent is known, and not decided anew."""
 
     connection: str
     topic: str
@@ -67,4 +67,4 @@ class Receiver:
     subject: str
     reason: str
     detail: str
-    since: bool
+    kept: bool

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Literal
 
-from realtime_inspector.model import Identity, Operation, Reason, Verdict
+from realtime_inspector.model import Identity, Operation, Reason
 from realtime_inspector.visibility import caveats
 from realtime_inspector.visibility.caveats import Caveat
 from realtime_inspector.visibility.trace import Circumstances, Outcome, PolicyTrace, Raised, Sighted
@@ -13,6 +13,8 @@ from realtime_inspector.visibility.verdicts import Sight
 
 Told = Literal["allowed", "denied", "raised", "gone", "no_privilege"]
 State = Literal["passed", "failed", "skipped"]
+NOT_JOINED: Final = "not_joined"
+"""Beside the reasons: who joined after the event."""
 STEPS: Final = ("subscribed", "published", "granted", "row_security", "policies", "filter", "columns", "joined", "sent")
 """In the order in which the service decides."""
 BYPASSES: Final = {
@@ -57,13 +59,13 @@ class Judged:
 class Live:
     """What sockets of this identity are there. `topics`: of channels that name the table; `elsewhere`: of others.
 
-    `reason`: what the engine decides for them about this event now, and `detail`.
+    `reason`: what became of the event for them, None if there is none to ask about; `detail`: of what that is.
     """
 
     topics: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
-    verdict: Verdict | None = None
-    joined_later: bool = False
+    reason: str | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +232,11 @@ def _policies(e: Explanation) -> Step:
 
 
 def _filter(live: Live | None) -> Step:
-    verdict = live.verdict if live else None
-    if verdict is None:
+    if live is None or live.reason is None:
         return Step("filter", "skipped", "no subscription of this identity to look at")
-    if verdict.reason in (Reason.FILTERED, Reason.FILTER_FAILED):
-        return Step("filter", "failed", verdict.detail or "the row does not pass the filter of the subscription")
-    if verdict.reason is Reason.DELIVERED:
+    if live.reason in (Reason.FILTERED, Reason.FILTER_FAILED):
+        return Step("filter", "failed", live.detail or "the row does not pass the filter of the subscription")
+    if live.reason == Reason.DELIVERED:
         return Step("filter", "passed", "the row passes the filter, if there is one")
     return Step("filter", "skipped", "decided before any filter")
 
@@ -247,17 +248,16 @@ def _columns(c: Circumstances) -> Step:
 
 
 def _joined(live: Live | None) -> Step:
-    if live is None or not live.topics:
+    if live is None or live.reason is None:
         return Step("joined", "skipped", "no subscription of this identity to look at")
-    if live.joined_later:
+    if live.reason == NOT_JOINED:
         return Step("joined", "failed", "it joined after the event was committed")
     return Step("joined", "passed", "it had joined when the event was committed")
 
 
 def _sent(live: Live | None) -> Step:
-    verdict = live.verdict if live else None
-    if verdict is None or (live is not None and live.joined_later):
+    if live is None or live.reason in (None, NOT_JOINED):
         return Step("sent", "skipped", "nothing was to be sent")
-    if verdict.reason is Reason.DELIVERED:
+    if live.reason == Reason.DELIVERED:
         return Step("sent", "passed", "queued to the socket with its batch")
-    return Step("sent", "failed", f"{verdict.reason}{': ' + verdict.detail if verdict.detail else ''}")
+    return Step("sent", "failed", f"{live.reason}: {live.detail}" if live.detail else str(live.reason))

@@ -20,9 +20,9 @@ PATIENCE = 30.0
 class Listening:
     """A socket of somebody's that asks for tweets."""
 
-    def __init__(self, socket: ClientConnection, topic: str, filter_: str | None) -> None:
+    def __init__(self, socket: ClientConnection, topic: str, table: str, filter_: str | None) -> None:
         self.socket = socket
-        wanted = {"event": "*", "schema": "public", "table": "tweets"} | ({"filter": filter_} if filter_ else {})
+        wanted = {"event": "*", "schema": "public", "table": table} | ({"filter": filter_} if filter_ else {})
         config = {"postgres_changes": [wanted], "presence": {"enabled": False}}
         socket.send(json.dumps(["1", "1", topic, "phx_join", {"config": config}]))
         self.until("system")
@@ -35,10 +35,12 @@ class Listening:
 
 
 @contextmanager
-def listening(demo: Demo, person: Person, topic: str = "realtime:why", filter_: str | None = None) -> Iterator[Listening]:
+def listening(
+    demo: Demo, person: Person, topic: str = "realtime:why", filter_: str | None = None, table: str = "tweets"
+) -> Iterator[Listening]:
     address = f"{demo.told['websocket_url']}/websocket?vsn=2.0.0&apikey={person.token}"
     with connect(address) as socket:
-        yield Listening(socket, topic, filter_)
+        yield Listening(socket, topic, table, filter_)
 
 
 def ask(demo: Demo, path: str, body: dict[str, Any], status: int = 200, bearer: str | None = None) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def test_who_received_an_event_and_why_the_others_did_not(demo: Demo, admin: psy
             ("", "realtime:why"): "delivered",
             ("", "realtime:late"): "not_joined",
         }
-        assert (answer["delivered"], answer["withheld"]) == (2, 3)
+        assert (answer["delivered"], answer["withheld"], answer["evaluated"]) == (2, 3, "kept")
         assert all(each["connection"] for each in answer["subscribers"])
 
         of_alice = ask(demo, "why", {"event_id": event, **as_(alice)})
@@ -100,6 +102,24 @@ def test_the_deletion_of_a_row_is_explained_by_the_row_as_it_was(demo: Demo, adm
     assert [answer["verdict"] for answer in answers] == ["allowed", "denied"]
     assert {answer["source"] for answer in answers} == {"tuple"}
     assert answers[0]["old"]["verdict"] == "allowed"
+
+
+def test_who_was_told_of_a_deletion_is_known_whatever_the_log_has(demo: Demo, admin: psycopg.Connection[Any]) -> None:
+    carol, vera = demo.person("carol"), demo.person("vera")
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(listening(demo, who, "realtime:notes", table="notes")) for who in (carol, vera)]
+        admin.execute("insert into notes (body, status) values ('for carol', 'draft')")
+        admin.execute("insert into notes (body, status) values ('for all', 'published')")
+        for socket in sockets:
+            while socket.until("postgres_changes")["data"]["record"]["body"] != "for all":
+                continue
+        admin.execute("delete from notes where body like 'for %'")
+        events = [sockets[0].until("postgres_changes") for _ in range(2)]
+        found = [ask(demo, "who", {"event_id": event["event_id"]}) for event in events]
+    told = {each["delivered"]: {one["subject"]: one["reason"] for one in each["subscribers"]} for each in found}
+    assert told[1] == {carol.id: "delivered", vera.id: "old_row_unknown"}
+    assert told[2] == {carol.id: "delivered", vera.id: "delivered"}
+    assert {each["evaluated"] for each in found} == {"kept"}
 
 
 def test_a_running_impersonation_can_be_asked_about_and_what_if(demo: Demo, admin: psycopg.Connection[Any]) -> None:

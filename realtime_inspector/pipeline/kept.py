@@ -1,0 +1,64 @@
+"""Keeps for a while which sockets were sent which events, so that who asks later is told what happened and not what would now."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from realtime_inspector.model import Position
+from realtime_inspector.ports import Outlet
+
+PAIRS = 50_000
+"""Of socket and batch; about 8 bytes each, and as long a socket that has left is not freed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Events of one batch that the same sockets were sent. `late`: sockets that were sent those after a position only."""
+
+    positions: Sequence[Position]
+    outlets: Sequence[Outlet]
+    late: Mapping[Outlet, Position]
+
+
+class Kept:
+    """The newest pairs. Written once for each audience and batch, read when somebody asks."""
+
+    def __init__(self, limit: int = PAIRS) -> None:
+        self._limit = limit
+        self._pairs = 0
+        self._entries: deque[_Sent] = deque()
+        self._since: Position | None = None
+
+    def begin(self, first: Position) -> None:
+        """From the first change of the first batch on, everything is written down."""
+        if self._since is None:
+            self._since = Position(first.commit_lsn, first.index - 1)
+
+    def note(self, positions: Sequence[Position], outlets: Sequence[Outlet], late: Mapping[Outlet, Position]) -> None:
+        """These sockets were sent these events."""
+        if not positions or not outlets:
+            return
+        self._entries.append(_Sent(positions, outlets, late))
+        self._pairs += len(outlets)
+        while self._pairs > self._limit and len(self._entries) > 1:
+            gone = self._entries.popleft()
+            self._pairs -= len(gone.outlets)
+            last = max(gone.positions)
+            self._since = last if self._since is None else max(self._since, last)
+
+    def clear(self) -> None:
+        """Positions from before mean nothing any more."""
+        self._entries.clear()
+        self._pairs, self._since = 0, None
+
+    def receivers(self, position: Position) -> frozenset[Outlet] | None:
+        """The sockets that were sent the event there; None if that is not known (any more)."""
+        if self._since is None or position <= self._since:
+            return None
+        return frozenset(
+            outlet
+            for sent in self._entries
+            if position in sent.positions
+            for outlet in sent.outlets
+            if outlet not in sent.late or sent.late[outlet] < position
+        )
