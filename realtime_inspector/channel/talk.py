@@ -68,7 +68,7 @@ class Talk:
         if not _needs(message) and not channel.held:
             return self._act(channel, message, now)
         if len(channel.held) >= HELD:
-            return [self._answers.error(message, _TOO_EARLY)]
+            return [self._refused(message, _TOO_EARLY)]
         channel.held.append(message)
         return [] if channel.writing is not None else self._probe(channel, now)
 
@@ -90,7 +90,7 @@ class Talk:
         channel.writing, channel.asked_at = None, now
         if not isinstance(outcome, Rights):
             problem = outcome if isinstance(outcome, Problem) else Problem("UnknownErrorOnChannel", "Unknown Error on Channel")
-            return [self._answers.error(message, problem) for message in held]
+            return [self._refused(message, problem) for message in held]
         channel.writes = outcome
         return [effect for message in held for effect in self._permitted(channel, message, outcome, now)]
 
@@ -98,7 +98,11 @@ class Talk:
         missing = _needs(message) - rights.extensions
         if not missing or channel.token is None:
             return self._act(channel, message, now)
-        return [self._answers.error(message, unsendable(channel, channel.token, rights, min(missing)))]
+        return [self._refused(message, unsendable(channel, channel.token, rights, min(missing)))]
+
+    def _refused(self, message: Message | Push, problem: Problem) -> Effect:
+        keeping = isinstance(message, Push) and message.persistence is not None
+        return self._answers.failed(message, problem) if keeping else self._answers.error(message, problem)
 
     def _act(self, channel: Channel, message: Message | Push, now: float) -> list[Effect]:
         if isinstance(message, Push):

@@ -65,8 +65,10 @@ const commands = {
     made.subscribe((status, error) => tell("status", { status, error: error ? String(error.message ?? error) : null }));
   },
 
-  send: ({ channel, event, payload }) =>
-    channels.get(channel).send({ type: "broadcast", event, payload: payload.$bytes === undefined ? payload : bytes(payload) }),
+  send({ channel, event, payload, ...more }) {
+    const content = payload.$bytes === undefined ? payload : bytes(payload);
+    return channels.get(channel).send({ type: "broadcast", event, payload: content, ...more });
+  },
 
   track: ({ channel, payload }) => channels.get(channel).track(payload),
 

@@ -197,9 +197,9 @@ class Channel:
         """Waits for SUBSCRIBED; nothing else may come before it."""
         assert self.next("status") == {"status": "SUBSCRIBED", "error": None}
 
-    def send(self, event: str, payload: object) -> object:
-        """Broadcasts; returns what the client says of it ("ok" from JavaScript)."""
-        return self.client.driver.tell("send", channel=self.handle, event=event, payload=payload)
+    def send(self, event: str, payload: object, **more: object) -> object:
+        """Broadcasts; returns what the client says of it ("ok" from JavaScript). `more`: what only some versions know."""
+        return self.client.driver.tell("send", channel=self.handle, event=event, payload=payload, **more)
 
     def track(self, payload: Mapping[str, object]) -> object:
         """Appears, with this to say of itself."""
