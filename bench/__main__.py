@@ -23,6 +23,7 @@ NAMES = (
     "fuzz",
     "herd",
     "autobahn",
+    "isolation",
 )
 
 

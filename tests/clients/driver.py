@@ -33,9 +33,9 @@ class Complaints(logging.Handler):
             say({"complaint": record.getMessage()})
 
 
-async def open_client(client: str, url: str, key: str, token: str | None, resumes: bool) -> None:
+async def open_client(client: str, url: str, key: str, token: str | None, resumes: bool, patient: bool) -> None:
     kind = ResumingClient if resumes else AsyncRealtimeClient
-    clients[client] = kind(f"{url}/socket", key, max_retries=2, initial_backoff=0.1)
+    clients[client] = kind(f"{url}/socket", key, max_retries=40 if patient else 2, initial_backoff=0.1)
     if token:
         await clients[client].set_auth(token)
 

@@ -64,13 +64,13 @@ class Driver:
     def carries_bytes(self) -> bool:
         return self.kind not in FIRST_SERIALIZER
 
-    def open(self, url: str, key: str, token: str | None = None, *, resumes: bool = False) -> "Client":
+    def open(self, url: str, key: str, token: str | None = None, *, resumes: bool = False, patient: bool = False) -> "Client":
         """A client that connects at its first join. `key`: the apikey; `token`: the user's, None for the apikey's own.
 
-        `resumes`: with our wrapper.
+        `resumes`: with our wrapper; `patient`: tries to come back for long, as JavaScript clients do for ever.
         """
         client = Client(self, f"client-{next(self._numbers)}")
-        self.tell("open", client=client.name, url=url, key=key, token=token, resumes=resumes)
+        self.tell("open", client=client.name, url=url, key=key, token=token, resumes=resumes, patient=patient)
         return client
 
     def tell(self, command: str, **words: object) -> Any:
