@@ -140,9 +140,12 @@ async def test_nobody_sees_the_table_as_changes(database: str) -> None:
 
 
 async def test_what_is_sent_while_the_service_is_away_arrives_once(database: str) -> None:
-    env = await prepared(database)
+    """The slot stays behind for those who come back to changes of tables, and gives the messages since then once more."""
+    table = "create table public.notes (id int primary key); alter publication supabase_realtime add table public.notes;"
+    env = await prepared(database, MEMBERS + table)
     async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
         await enter(alice)
+        made.run("insert into public.notes values (1)")
         made.run(SEND, True, 1, 10)
         await broadcasts(alice, 10)
     World(made.service, database, env).run(SEND, True, 11, 15)

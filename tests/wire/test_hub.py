@@ -19,7 +19,7 @@ from realtime_inspector.channel.effects import Effect
 from realtime_inspector.channel.limits import Limits
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.hub import QUESTIONS, SESSION_ENDED, Hub
-from realtime_inspector.hub.channels import NoChannels
+from realtime_inspector.hub.channels import NoChannels, PrivateChannels
 from realtime_inspector.identity.tokens import NAMESPACE
 from realtime_inspector.model import Binding, Identity, Position
 from realtime_inspector.server import serving as listening
@@ -66,7 +66,9 @@ class Parts:
 
 
 @contextlib.asynccontextmanager
-async def parts(world: World | None = None, *, relayed: bool = False, **given: Any) -> AsyncIterator[Parts]:
+async def parts(
+    world: World | None = None, *, relayed: bool = False, channels: PrivateChannels | None = None, **given: Any
+) -> AsyncIterator[Parts]:
     """`relayed`: uvicorn without our protocol, as any other ASGI server would be."""
     settings = Settings(port=0, jwt_secret=SECRET, **given)
     outbox, index, metrics, keys, broker = (
@@ -87,7 +89,7 @@ async def parts(world: World | None = None, *, relayed: bool = False, **given: A
         broker=broker,
         verifier=keys,
         authorize=(world or World()).authorize,
-        channels=NoChannels(),
+        channels=channels or NoChannels(),
         moment=lambda: "now",
         limits=Limits(channels=settings.channels_per_socket),
         metrics=metrics,
