@@ -23,6 +23,7 @@ from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.audit import Audit
 from realtime_inspector.postgres.channels import Channels
 from realtime_inspector.postgres.connect import Pool, open_pool
+from realtime_inspector.postgres.console import Console
 from realtime_inspector.postgres.lints import catalogue, lint
 from realtime_inspector.postgres.permissions import Permissions
 from realtime_inspector.postgres.published import published_tables
@@ -205,6 +206,11 @@ class _Database:
             tables=lambda: published_tables(self.pool, self.settings.publication),
             close_session=hub.close_session,
             trail=Trail(self.pool),
+            console=Console(
+                self.settings.evaluator_url,
+                statement_timeout_ms=self.settings.statement_timeout_ms,
+                search_path=self.settings.search_path,
+            ),
             connections=hub.connections,
             disconnect=hub.disconnect,
             refresh_endings=self.watch.look,

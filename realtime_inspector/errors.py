@@ -7,7 +7,7 @@ RealtimeError
     AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
         AssistantOff (a NotFound)
     AssistantFailed
-    TooManyAttempts, SignInFailed
+    TooManyAttempts, SignInFailed, StatementRefused, StatementFailed
     MalformedFrame, UnsupportedVersion, TableNotServed
     TooManyConnections, TooManyJoins, TooManyMessages
     SourceError
@@ -222,6 +222,32 @@ class SignInFailed(RealtimeError):
     code = "INVALID_CREDENTIALS"
     status = 401
     hint = "RTI_ADMINS says who may sign in; `realtime-inspector admin password` makes an entry for it."
+
+
+class StatementRefused(RealtimeError):
+    """This statement is not run as somebody else"""
+
+    code = "STATEMENT_REFUSED"
+    status = 400
+
+
+class StatementFailed(RealtimeError):
+    """The statement failed; nothing of it stays"""
+
+    code = "STATEMENT_FAILED"
+    status = 422
+
+    def __init__(self, text: str, *, sqlstate: str = "", position: int | None = None, detail: str = "", hint: str = "") -> None:
+        super().__init__(text, hint=hint)
+        self.sqlstate = sqlstate
+        self.position = position
+        """Where in the text, characters from 1."""
+        self.detail = detail
+
+    @property
+    def more(self) -> Mapping[str, object]:
+        """What Postgres says besides."""
+        return {"sqlstate": self.sqlstate, "position": self.position, "detail": self.detail}
 
 
 class MediaTypeUnsupported(RealtimeError):

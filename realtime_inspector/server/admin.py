@@ -29,7 +29,7 @@ from realtime_inspector.identity.impersonation import (
 )
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.model import Token
-from realtime_inspector.server import accounts, connections, looking
+from realtime_inspector.server import accounts, connections, console, looking
 from realtime_inspector.server.deps import Dependencies, end_sessions
 from realtime_inspector.server.rest import Act, Call, route
 
@@ -78,6 +78,7 @@ def routes(deps: Dependencies) -> list[Route]:
         *accounts.routes(deps),
         *looking.routes(deps),
         *connections.routes(deps),
+        *console.routes(deps),
     ]
 
 

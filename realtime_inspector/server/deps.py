@@ -1,11 +1,12 @@
 """What the admin interface asks of the rest, as Protocols and one value that holds them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from realtime_inspector.identity.chain import Chosen, Entry, Finding
 from realtime_inspector.identity.impersonation import Ending, Grant, Impersonation, Selection, User
+from realtime_inspector.identity.statements import Mode, Shown, Statement
 from realtime_inspector.model import Identity, Problem
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.settings import Settings
@@ -69,6 +70,23 @@ class Trail(Protocol):
     async def verify(self, kept: str = "") -> Finding: ...
 
 
+class Console(Protocol):
+    """Where statements are run as somebody. Raises StatementFailed, StatementRefused, NotFound and DatabaseUnavailable."""
+
+    async def run(
+        self,
+        identity: Identity,
+        statements: Sequence[Statement],
+        mode: Mode,
+        limit: int,
+        confirm: Callable[[], Awaitable[None]],
+    ) -> tuple[Sequence[Shown], Sequence[str]]: ...
+
+    async def rows(
+        self, identity: Identity, table: tuple[str, str], order: tuple[str, str] | None, limit: int, offset: int
+    ) -> Shown: ...
+
+
 class Users(Protocol):
     """Where the application's users are found; without a table of them there is nobody, and a note says so."""
 
@@ -94,6 +112,7 @@ class Dependencies:
     tables: Callable[[], Awaitable[list[dict[str, object]]]]
     close_session: Callable[[str], None]
     trail: Trail
+    console: Console
     connections: Callable[[], Iterable[Mapping[str, object]]]
     disconnect: Callable[[str], bool]
     refresh_endings: Callable[[], Awaitable[None]]

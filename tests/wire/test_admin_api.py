@@ -20,6 +20,7 @@ from realtime_inspector.hub.endings import Watch
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.audit import Audit
+from realtime_inspector.postgres.console import Console
 from realtime_inspector.postgres.published import published_tables
 from realtime_inspector.postgres.trail import Trail
 from realtime_inspector.postgres.users import Users
@@ -44,6 +45,7 @@ EVERY = [("GET", START), ("POST", START), ("DELETE", START), ("POST", ANON), ("P
     ("GET", path) for path in (SESSIONS, USERS, ME, CONFIG)
 ]
 EVERY += [("GET", f"/api/v1/{path}") for path in ("audit", "audit/export", "audit/verify", "connections")]
+EVERY += [("POST", "/api/v1/sql"), ("GET", "/api/v1/tables/public/tweets/rows")]
 EVERY += [("POST", f"/api/v1/admin/{act}") for act in ("logout", "revoke", "reinstate")] + [("DELETE", "/api/v1/connections/x-1")]
 WISH = {"target_user_id": ALICE, "reason": "ticket 42"}
 SAMPLE = f"""
@@ -84,6 +86,7 @@ class Service:
             tables=lambda: published_tables(pool, settings.publication),
             close_session=self.closed.append,
             trail=Trail(pool),
+            console=Console(settings.evaluator_url, statement_timeout_ms=2_000, search_path="public"),
             connections=lambda: self.connections,
             disconnect=self.disconnected.append,  # type: ignore[arg-type]
             refresh_endings=Watch(Audit(pool), self.keys).look,

@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PATIENCE = 60.0
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir() if path.is_file()))
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("watch.*")))
 def test_an_example_prints_what_its_account_may_see(
     demo: Demo, admin: psycopg.Connection[Any], tmp_path: Path, name: str
 ) -> None:
