@@ -17,6 +17,7 @@ NAMES = (
     "trace",
     "notify",
     "faults",
+    "policies",
     "ddl",
     "retained",
     "large",

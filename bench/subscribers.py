@@ -53,7 +53,7 @@ class Subscribers(Crowd):
 
 
 def join_changes(table: str, access_token: str) -> bytes:
-    """Joins for the changes of one table."""
-    bindings = [{"event": "*", "schema": "public", "table": table}]
+    """Joins for the changes of one table, or of several with commas between them."""
+    bindings = [{"event": "*", "schema": "public", "table": name} for name in table.split(",")]
     config = {"broadcast": {}, "presence": {"enabled": False}, "postgres_changes": bindings}
     return orjson.dumps(["1", "1", "realtime:bench", "phx_join", {"config": config, "access_token": access_token}])

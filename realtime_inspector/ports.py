@@ -57,6 +57,10 @@ class Source(Protocol):
     @property
     def flows(self) -> bool: ...
 
+    @property
+    def log(self) -> str:
+        """The name of the log that positions are of; empty where they outlive no process."""
+
     def lose(self, loss: SlotLost) -> None:
         """Gives up what it follows; the loss is raised after what has arrived, and the next `attach` begins anew."""
 

@@ -288,10 +288,11 @@ class Pipeline:
         earlier = "" if self._flowed else await self._bookmark.published()
         await self._watch.look()
         await self._stream.attach(state.position)
-        if self._watch.missed(earlier):  # while no process looked; who comes back to before that is told so
+        # While no process looked the publication may have been another one, or the log: who comes back to before is told so.
+        if self._watch.missed(earlier) or (not self._flowed and state.log not in ("", self._stream.log)):
             self.state = state = await self._bookmark.begin(state.epoch)
             self._delivery.tokens = PositionTokens(state.secret, state.epoch)
-        await self._bookmark.remember(self._watch.published)
+        await self._bookmark.remember(self._watch.published, self._stream.log)
         await self.letters.begin(state.epoch, self._stream.durable)
         if state.epoch != self._epoch or Position(state.floor, AFTER) > self._ring.last:
             self._begin(state)
@@ -333,7 +334,7 @@ class Pipeline:
             await self._returns.serve(self._deliver)
             self._release()
             await self._delivery.pace()  # not before it is noted: heartbeats tell meanwhile what was handed over
-            await self._bookmark.remember(self._watch.published)
+            await self._bookmark.remember(self._watch.published, self._stream.log)
 
     async def _collect(self) -> Sequence[Transaction]:
         """The next piece, and what has already arrived behind it: a lone change is never delayed. Nothing if other work waits."""

@@ -107,6 +107,11 @@ class Notifications:
         return self._fault is None
 
     @property
+    def log(self) -> str:
+        """None that outlives this process."""
+        return ""
+
+    @property
     def durable(self) -> int:
         """Nobody comes back to these numbers."""
         return 0

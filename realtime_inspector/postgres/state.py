@@ -24,13 +24,15 @@ class State:
     """`epoch`: new whenever changes were lost, so that positions of another one mean nothing. `secret`: 32 bytes, kept for ever.
 
     `position`: an LSN; everything up to there was handed over and need not come again. `floor`: the commit of the last
-    transaction with changes before it; who has everything up to there can still be told what came after.
+    transaction with changes before it; who has everything up to there can still be told what came after. `log`: the one that
+    all positions are of, empty if that is not known.
     """
 
     epoch: str
     secret: bytes
     position: int
     floor: int
+    log: str = ""
 
 
 class Fleeting:
@@ -53,7 +55,7 @@ class Fleeting:
         """Nothing is written."""
         return ""
 
-    async def remember(self, _published: str) -> None:
+    async def remember(self, _published: str, _log: str) -> None:
         """Nobody can come back to it."""
 
     async def close(self) -> None:
@@ -70,7 +72,7 @@ class Bookmark:
         self._line = line
         self._slot = slot
         self._epoch = ""
-        self._published = ""
+        self._published = self._log = ""
         self._wanted = self._saved = (0, 0)
         self._saving: asyncio.Task[None] | None = None
 
@@ -100,15 +102,15 @@ class Bookmark:
             self._published = await connection.fetchval(query, self._slot) or ""
             return self._published
 
-    async def remember(self, published: str) -> None:
-        """Writes down how the publication is, if that is news."""
-        if published == self._published:
+    async def remember(self, published: str, log: str) -> None:
+        """Writes down how the publication is, and which log it is, if that is news."""
+        if (published, log) == (self._published, self._log):
             return
         async with self._asking() as connection, connection.transaction():
             await connection.execute("set transaction read write")
-            query = "update realtime_inspector.slots set published = $2 where slot = $1"
-            await connection.execute(query, self._slot, published)
-        self._published = published
+            query = "update realtime_inspector.slots set published = $2, log = $3 where slot = $1"
+            await connection.execute(query, self._slot, published, log)
+        self._published, self._log = published, log
 
     @property
     def saved_position(self) -> int:
@@ -138,13 +140,13 @@ class Bookmark:
             log.warning("position_not_saved", reason=str(error))
 
     async def _load(self, connection: Connection) -> State | None:
-        query = "select epoch, secret, position, floor from realtime_inspector.slots where slot = $1"
+        query = "select epoch, secret, position, floor, log from realtime_inspector.slots where slot = $1"
         row = await connection.fetchrow(query, self._slot)
         if row is None:
             return None
-        self._epoch, self._wanted = row["epoch"], (row["position"], row["floor"])
+        self._epoch, self._wanted, self._log = row["epoch"], (row["position"], row["floor"]), row["log"]
         self._saved = self._wanted
-        return State(row["epoch"], row["secret"], row["position"], row["floor"])
+        return State(row["epoch"], row["secret"], row["position"], row["floor"], row["log"])
 
     async def _keep_saving(self) -> None:
         try:

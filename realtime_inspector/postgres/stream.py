@@ -192,6 +192,11 @@ class ReplicationStream:
         return self._received
 
     @property
+    def log(self) -> str:
+        """System and timeline: after a failover another one."""
+        return "" if self._log is None else f"{self._log.system}/{self._log.timeline}"
+
+    @property
     def durable(self) -> int:
         """How much of the log was on disk when it was attached."""
         return 0 if self._log is None else self._log.flushed

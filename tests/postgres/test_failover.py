@@ -128,3 +128,28 @@ async def test_a_failover_without_the_slot_is_one_gap(start: Start, primary: Emb
         await service.settled()
         assert tweets.story == [1, "slot_lost", 3]
         await service.pipeline.close()
+
+
+async def test_a_failover_while_no_service_ran_is_a_gap_for_whoever_comes_back(
+    start: Start, primary: EmbeddedPostgres, folder: Path
+) -> None:
+    """How far clients had come is not known: the other log may never have had what they were sent."""
+    engine = prepared(primary.url)
+    async with following(primary, folder) as standby:
+        either_one = either(primary, standby)
+        service = await start(SCHEMA, on=either_one, resume_seconds=0)
+        tweets = await service.join(SERVICE, "tweets")
+        engine.run("insert into tweets values (1)")
+        await tweets.until(1)
+        await synchronized(primary, standby)
+        await service.pipeline.close()
+        await promote(primary, standby)
+        again = await start("", on=either_one, resume_seconds=0)
+        back = await again.join(SERVICE, "tweets", resume=tweets.resume)
+        assert back.unknown
+        service.engine.run("insert into tweets values (2)")
+        await back.until(1)
+        await again.pipeline.close()
+        once_more = await start("", on=either_one, resume_seconds=0)
+        assert not (await once_more.join(SERVICE, "tweets", resume=back.resume)).unknown
+        await once_more.pipeline.close()

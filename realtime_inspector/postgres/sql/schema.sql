@@ -11,6 +11,9 @@ create table if not exists realtime_inspector.slots (
   published text not null default '',
   updated_at timestamptz not null default clock_timestamp()
 );
+alter table realtime_inspector.slots add column if not exists log text not null default '';
+comment on column realtime_inspector.slots.log is
+  'System and timeline of the log that the positions are of: after a failover without a reader they may have gone on elsewhere.';
 comment on table realtime_inspector.slots is
   'How far the reader of each replication slot has handed changes over, and what the positions that clients hold depend on.';
 comment on column realtime_inspector.slots.published is 'The publication as it was last seen, to notice what was out of it since.';
