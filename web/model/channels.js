@@ -25,6 +25,8 @@ export function completed(/** @type {Partial<ChannelPlan>} */ plan) {
     ack: plan.ack ?? false,
     presence: plan.presence ?? true,
     presenceKey: plan.presenceKey ?? "",
+    private: plan.private ?? false,
+    replay: Number.isInteger(plan.replay) ? Math.max(0, Math.min(25, plan.replay ?? 0)) : 0,
     changes: (plan.changes ?? []).map(completedSubscription),
   };
 }

@@ -18,10 +18,10 @@ export function scriptCode(plan, origin) {
   ].join("\n");
 }
 
-function scriptConfig({ self, ack, presence, presenceKey, ...more }) {
-  const broadcast = [self && "self: true", ack && "ack: true"].filter(Boolean);
+function scriptConfig({ self, ack, presence, presenceKey, replay, ...more }) {
+  const broadcast = [self && "self: true", ack && "ack: true", more.private && replay && `replay: { since: 1, limit: ${replay} }`].filter(Boolean);
   const parts = [
-    /** @type {any} */ (more).private && "private: true",
+    more.private && "private: true",
     broadcast.length && `broadcast: { ${broadcast.join(", ")} }`,
     presence && presenceKey && `presence: { key: ${text(presenceKey)} }`,
   ].filter(Boolean);
@@ -63,12 +63,12 @@ export function pythonCode(plan, origin, events = ["message"]) {
 const truth = (value) => (value ? "True" : "False");
 
 function pythonConfig({ self, ack, presence, presenceKey, ...more }) {
-  if (!self && !ack && !presenceKey && !(/** @type {any} */ (more).private)) return "";
+  if (!self && !ack && !presenceKey && !more.private) return "";
   const broadcast = `{"ack": ${truth(ack)}, "self": ${truth(self)}}`;
   const parts = [
     `"broadcast": ${broadcast}`,
     `"presence": {"key": ${text(presenceKey)}, "enabled": ${truth(presence)}}`,
-    `"private": ${truth(/** @type {any} */ (more).private)}`,
+    `"private": ${truth(more.private)}`,
   ];
   return `, {"config": {${parts.join(", ")}}}`;
 }

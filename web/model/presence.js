@@ -10,6 +10,22 @@ export const presenceRevision = signal(0);
 /** @type {Map<string, Map<string, Present>>} */
 const rooms = new Map();
 
+const MOST_COMINGS = 200;
+/** @typedef {{ at: number, key: string, what: "came" | "left" | "changed", meta: Record<string, unknown> | undefined }} Coming */
+/** Newest first, by room. @type {Map<string, Coming[]>} */
+const comings = new Map();
+
+function note(name, at, key, what, metas) {
+  const before = comings.get(name) ?? [];
+  comings.set(name, [{ at, key, what, meta: [...metas.values()].at(-1) }, ...before].slice(0, MOST_COMINGS));
+}
+
+/** Who came, left and changed on a channel since it was joined, newest first. */
+export function comingsOn(who, topic) {
+  presenceRevision.value;
+  return comings.get(roomOf(who, topic)) ?? [];
+}
+
 const roomOf = (who, topic) => `${who} ${topic}`;
 
 /** Reads a frame if it is about presence. Differences before the state are not counted: the state includes them. */
@@ -25,8 +41,15 @@ export function applyPresence(frame, who, at) {
   } else if (frame.event === "presence_diff") {
     const room = rooms.get(name);
     if (!room) return;
-    for (const [key, entry] of pairs(frame.payload.joins)) arrive(room, key, metasOf(entry), at);
-    for (const [key, entry] of pairs(frame.payload.leaves)) depart(room, key, metasOf(entry));
+    const { joins, leaves } = frame.payload;
+    for (const [key, entry] of pairs(joins)) {
+      note(name, at, key, room.has(key) ? "changed" : "came", metasOf(entry));
+      arrive(room, key, metasOf(entry), at);
+    }
+    for (const [key, entry] of pairs(leaves)) {
+      depart(room, key, metasOf(entry));
+      if (!room.has(key)) note(name, at, key, "left", metasOf(entry));
+    }
   } else {
     return;
   }

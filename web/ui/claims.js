@@ -1,5 +1,5 @@
 // Claims: the editor for those one adds by hand, and the sheet that shows what the server resolved.
-import { html } from "../vendor/preact.js";
+import { html, useState } from "../vendor/preact.js";
 import { closeDialog } from "../model/choice.js";
 import { identityOf } from "../model/identities.js";
 import { Button, CopyButton, Dialog, Mark } from "./parts.js";
@@ -40,7 +40,39 @@ export function checkClaims(text, kind) {
   return { claims: n ? claims : null, problem: "", words: `valid, ${n === 1 ? "1 claim" : `${n} claims`} added` };
 }
 
-export function ClaimsEditor({ kind, user, role, text, checked, onText }) {
+/** The claims in a JWT that was pasted, or why they cannot be read. Only its middle part is looked at; it is sent nowhere. */
+export function claimsOf(token) {
+  const part = token.trim().split(".")[1];
+  try {
+    const bytes = Uint8Array.from(atob(part.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
+    const claims = JSON.parse(new TextDecoder().decode(bytes));
+    return claims !== null && typeof claims === "object" ? { claims, problem: "" } : { claims: null, problem: "Its claims are no object." };
+  } catch {
+    return { claims: null, problem: "This is no JWT: three parts with dots between them." };
+  }
+}
+
+/** What of a token's claims may be added by hand. */
+export function addable(claims) {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => !SET_BY_SERVICE.includes(name)));
+}
+
+function Paste({ onClaims }) {
+  const [problem, setProblem] = useState("");
+  const read = (event) => {
+    const { claims, problem: why } = claimsOf(event.currentTarget.value);
+    setProblem(event.currentTarget.value.trim() ? why : "");
+    if (claims) onClaims(claims);
+  };
+  return html`<label class="field"><span class="lab">Token<span class="lab-r">read here, sent nowhere</span></span>
+    <textarea rows="2" class="mono" aria-label="Token to read the claims of" aria-invalid=${problem !== ""} spellcheck=${false}
+      autocomplete="off" onInput=${read}></textarea></label>
+    ${problem && html`<p class="paste-bad" role="alert">${problem}</p>`}`;
+}
+
+export function ClaimsEditor({ kind, user, role, text, checked, onText, onToken }) {
+  const [pasting, setPasting] = useState(false);
+  const over = new Set(Object.keys(checked.claims ?? {}));
   const add = (more) => {
     const before = checked.claims ?? {};
     onText(JSON.stringify({ ...before, ...more }, null, 2));
@@ -52,8 +84,8 @@ export function ClaimsEditor({ kind, user, role, text, checked, onText }) {
     <div class="editor">
       <pre class="editor-base" role="group" aria-label="Set by the service">
         ${baseClaims(kind, user, role).map(
-          ([name, value]) => html`<span class="ln" key=${name}><span class="no"></span>
-        <span class="sg"> </span>${`"${name}": `}${value}</span>`,
+          ([name, value]) => html`<span class=${`ln ${over.has(name) ? "del" : ""}`} key=${name}><span class="no"></span>
+        <span class="sg">${over.has(name) ? "−" : " "}</span>${`"${name}": `}${value}</span>`,
         )}</pre>
       <div class="editor-own">
         <pre class="editor-no" aria-hidden="true">
@@ -72,7 +104,9 @@ export function ClaimsEditor({ kind, user, role, text, checked, onText }) {
         ([words, more]) => html`<button key=${words} class="pill" type="button" onClick=${() => add(more)}>
       ${words}</button>`,
       )}
-      <button class="pill" type="button" onClick=${() => onText("")}>as stored</button></p>`;
+      <button class="pill" type="button" onClick=${() => onText("")}>as stored</button>
+      <button class="pill" type="button" aria-pressed=${pasting} onClick=${() => setPasting(!pasting)}>Paste a token…</button></p>
+    ${pasting && html`<${Paste} onClaims=${onToken} />`}`;
 }
 
 /** What is known before the server resolves the rest. */

@@ -23,11 +23,12 @@ export function JoinDialog({ name = "" }) {
   );
   const set = (change) => setPlan({ ...plan, ...change });
   useEffect(() => void loadConfig(), []);
-  const missing = plan.name.trim() ? "" : "Name the channel first.";
+  const names = known ? [name] : namesIn(plan.name);
+  const missing = names.length ? "" : "Name the channel first.";
   const go = (event) => {
     event.preventDefault();
     if (missing) return;
-    joinEverywhere({ ...plan, name: plan.name.trim() });
+    for (const one of names) joinEverywhere({ ...plan, name: one });
     closeDialog();
     section.value = "live";
     if (!live().length) dialog.value = { kind: "identity" };
@@ -37,7 +38,7 @@ export function JoinDialog({ name = "" }) {
     closeDialog();
   };
   const [python, setPython] = useState(false);
-  const code = (python ? pythonCode : scriptCode)(plan, location.origin);
+  const code = (python ? pythonCode : scriptCode)({ ...plan, name: names[0] ?? "" }, location.origin);
   const next = live().length
     ? `Joins as ${live()
         .map((one) => one.name)
@@ -47,16 +48,21 @@ export function JoinDialog({ name = "" }) {
     <form class="dl-form" onSubmit=${go}>
       <div class="dl-body">
         <div class="dl-l">
-          <label class="field"><span class="lab">Channel</span>
-            <input type="text" data-first value=${plan.name} placeholder="room-1" readonly=${Boolean(known)} spellcheck=${false}
+          <label class="field"><span class="lab">Channel<span class="lab-r">${known ? "" : "several with commas between"}</span></span>
+            <input type="text" aria-label="Channel" data-first value=${plan.name} placeholder="room-1" readonly=${Boolean(known)} spellcheck=${false}
               autocomplete="off" onInput=${(event) => set({ name: event.currentTarget.value })} />
           </label>
-          <${Check} label="Private" checked=${false} disabled=${true}
-            hint="Not yet: private channels come with a later version of the service." />
+          <${Check} label="Private" checked=${plan.private} onChange=${(on) => set({ private: on })}
+            hint="Who may join and send is decided by policies on realtime.messages." />
           <fieldset class="opts"><legend class="lab">Broadcast</legend>
             <${Check} label="Hear what you send yourself" checked=${plan.self} onChange=${(self) => set({ self })} />
             <${Check} label="Ask for an acknowledgement of each message" checked=${plan.ack}
               onChange=${(ack) => set({ ack })} />
+            ${
+              plan.private &&
+              html`<label class="field field--inline"><span>Stored messages to send first</span><input type="number" min="0" max="25"
+              value=${plan.replay} onInput=${(event) => set({ replay: Number(event.currentTarget.value) || 0 })} /></label>`
+            }
           </fieldset>
           <fieldset class="opts"><legend class="lab">Presence</legend>
             <${Check} label="Observe who is there" hint="Nobody sees you until you track yourself." checked=${plan.presence}
@@ -88,6 +94,11 @@ export function JoinDialog({ name = "" }) {
       </footer>
     </form>
   <//>`;
+}
+
+/** The names that were typed, each once. */
+function namesIn(text) {
+  return [...new Set(text.split(",").map((one) => one.trim()).filter(Boolean))];
 }
 
 function Check({ label, hint = "", checked, disabled = false, onChange = (_) => {} }) {
@@ -153,7 +164,7 @@ function TableFacts({ table, name }) {
     ${name} is not published, so no change of it can arrive.</p>`;
   const key = table.columns.filter((column) => column.key).map((column) => column.name);
   return html`<p class="su-facts">
-    <span class="tag">${table.rls ? "row policies on" : "row policies off"}</span>
+    <span class=${`tag ${table.rls ? "" : "tag--warn"}`}>${table.rls ? "row policies on" : "row policies off: all rows for everybody with SELECT"}</span>
     <span class="tag">${table.replica_identity === "full" ? "old rows complete" : "old rows: key only"}</span>
     <span class=${`tag ${key.length ? "" : "tag--warn"}`}>${key.length ? `key ${key.join(", ")}` : "no primary key"}</span>
   </p>`;
@@ -165,9 +176,12 @@ function Filter({ one, table, onChange }) {
   const simple = Boolean(table) && (!one.filter || (parts !== null && OPERATORS.includes(parts[2])));
   const [column, operator, value] = parts ? parts.slice(1) : ["", "eq", ""];
   const build = (next) => onChange({ filter: next.column ? `${next.column}=${next.operator}.${next.value}` : "" });
-  if (!simple) {
-    return html`<label class="field"><input aria-label="Filter" type="text" value=${one.filter} placeholder="Filter, such as id=eq.1" spellcheck=${false}
-      onInput=${(event) => onChange({ filter: event.currentTarget.value })} /></label>`;
+  const [raw, setRaw] = useState(!simple);
+  const toggle = html`<${Button} icon=${raw ? "i-filter" : "i-system"} label=${raw ? "Build the filter" : "Write the filter out"}
+    disabled=${raw && !simple} onClick=${() => setRaw(!raw)} />`;
+  if (raw || !simple) {
+    return html`<div class="su-row su-raw"><label class="field"><input aria-label="Filter" type="text" value=${one.filter} placeholder="Filter, such as id=eq.1" spellcheck=${false}
+      onInput=${(event) => onChange({ filter: event.currentTarget.value })} /></label>${toggle}</div>`;
   }
   return html`<div class="su-row su-filter">
     <label class="field"><select aria-label="Filter on column" value=${column} onChange=${(event) => build({ column: event.currentTarget.value, operator, value })}>
@@ -181,6 +195,7 @@ function Filter({ one, table, onChange }) {
       <label class="field"><input aria-label="Value" type="text" value=${value} placeholder=${operator === "in" ? "(a,b)" : "value"} spellcheck=${false}
         onInput=${(event) => build({ column, operator, value: event.currentTarget.value })} /></label>`
     }
+    ${toggle}
   </div>`;
 }
 

@@ -9,7 +9,7 @@ import { closeRecording } from "../model/player.js";
 import { recents } from "../model/recents.js";
 import { adminName, blame, config, token } from "../model/session.js";
 import { duration, hourMinute, shortId } from "../format.js";
-import { checkClaims, ClaimsEditor } from "./claims.js";
+import { addable, checkClaims, ClaimsEditor } from "./claims.js";
 import { Button, Dialog, Icon, Segments } from "./parts.js";
 
 const KINDS = [
@@ -66,6 +66,15 @@ export function IdentityDialog({ preset = "user", compare = false, stay = false 
     if (recent.kind === "role") setRole(recent.role);
   };
 
+  /** Somebody with the claims of a token: its role where the service may take it, and all that the service does not set. */
+  const takeToken = (pasted) => {
+    const may = config.value?.allowed_roles.includes(pasted.role);
+    setKind("role");
+    if (may) setRole(pasted.role);
+    setClaims(JSON.stringify(addable(pasted), null, 2));
+    setProblem(pasted.role && !may ? `The service may not assume the role ${pasted.role} of this token; choose another.` : "");
+  };
+
   return html`<${Dialog} title="View as someone else" onClose=${closeDialog}>
     <form class="dl-form" onSubmit=${go}>
       <div class="dl-body">
@@ -93,7 +102,7 @@ export function IdentityDialog({ preset = "user", compare = false, stay = false 
           ${
             kind === "user" || kind === "role"
               ? html`<${ClaimsEditor} kind=${kind} user=${user} role=${role} text=${claims} checked=${checked}
-              onText=${setClaims} />`
+              onText=${setClaims} onToken=${takeToken} />`
               : html`<${About} kind=${kind} />`
           }
         </div>

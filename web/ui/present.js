@@ -5,7 +5,7 @@ import { channels } from "../model/channels.js";
 import { now } from "../model/clock.js";
 import { identities, identityOf } from "../model/identities.js";
 import { looking } from "../model/lens.js";
-import { presentOn } from "../model/presence.js";
+import { comingsOn, presentOn } from "../model/presence.js";
 import { clockTime, count, duration } from "../format.js";
 import { asText } from "../model/message.js";
 import { Button, Who } from "./parts.js";
@@ -52,7 +52,21 @@ function Room({ name, who }) {
       <tbody>${people.map(([key, present]) => html`<${Person} key=${key} name=${key} present=${present} />`)}</tbody>
     </table></div>`
     }
+    <${Comings} name=${name} who=${who} />
   </section>`;
+}
+
+const WORDS = { came: "joined", left: "left", changed: "updated" };
+
+/** A line of its own for each coming and going, newest first. */
+function Comings({ name, who }) {
+  const all = comingsOn(who, `realtime:${name}`);
+  if (!all.length) return null;
+  return html`<h3 class="comings-h">Comings and goings<span class="dim">${count(all.length)}, newest first</span></h3>
+    <ol class="comings">${all.map(
+      ({ at, key, what, meta }, i) => html`<li key=${all.length - i} data-what=${what}><time>${clockTime(at)}</time>
+      <code>${key}</code><span>${WORDS[what]}</span><span class="comings-m">${meta && what !== "left" && fields(meta)}</span></li>`,
+    )}</ol>`;
 }
 
 function Person({ name, present }) {

@@ -1,16 +1,17 @@
 // What the list says while it has nothing to list, and why.
 import { html } from "../vendor/preact.js";
 import { dialog } from "../model/choice.js";
-import { channels } from "../model/channels.js";
+import { channels, sayFilter } from "../model/channels.js";
+import { now } from "../model/clock.js";
 import { counts } from "../model/feed.js";
 import { problem, query, showAll } from "../model/filter.js";
-import { identities, live } from "../model/identities.js";
-import { onlyDifferences } from "../model/lens.js";
+import { identities, identityOf, live } from "../model/identities.js";
+import { looking, onlyDifferences } from "../model/lens.js";
 import { playing } from "../model/player.js";
-import { config } from "../model/session.js";
+import { config, tableOf } from "../model/session.js";
 import { quoted } from "../model/sql.js";
 import { count, listed } from "../format.js";
-import { Button, CopyButton, Sql } from "./parts.js";
+import { Button, CopyButton, Mark, Sql } from "./parts.js";
 
 export function EmptyList() {
   identities.value;
@@ -50,13 +51,58 @@ function AllHidden({ hidden }) {
 function Listening() {
   const names = listed(live().map((one) => one.name));
   const sql = exampleUpdate(config.value?.tables ?? []);
+  const refused = refusals();
+  if (refused.length) return html`<${Refused} all=${refused} />`;
   return html`<${Quiet} title=${`Listening as ${names}. Nothing has happened yet.`}>
+    <${Checks} />
     ${
       sql &&
       html`<p>Change a row in psql. This one writes back the values that are there:</p>
       <div class="try-do"><${Sql} text=${sql} /><${CopyButton} text=${sql} /></div>`
     }
   <//>`;
+}
+
+const PATIENCE_MS = 10_000;
+
+/** Channels that somebody who looks was refused, with the server's own reason. */
+function refusals() {
+  return looking.value
+    .map((id) => identityOf(id))
+    .flatMap((one) => Object.entries(one?.channels ?? {}).map(([name, { state, why }]) => ({ one, name, state, why })))
+    .filter(({ state }) => state === "refused");
+}
+
+function Refused({ all }) {
+  return html`<${Quiet} title=${all.length === 1 ? `${all[0].one?.name} was not let into ${all[0].name}.` : "Some were not let in."}>
+    ${all.map(({ one, name, why }) => html`<p key=${`${one?.id} ${name}`}>${one?.name} on ${name}: <q>${why}</q></p>`)}
+    <p class="dim">It is tried again with growing pauses.</p>
+    <p class="quiet-do"><${Button} icon="i-more" onClick=${() => (dialog.value = { kind: "join", name: all[0].name })}>
+      <span>Change or leave ${all[0].name}</span><//></p>
+  <//>`;
+}
+
+/** After ten quiet seconds: what could be wrong, and that it is not. */
+function Checks() {
+  const opened = Math.max(...live().map((one) => one.news?.since ?? 0));
+  if (now.value - opened < PATIENCE_MS) return null;
+  const plans = channels.value.filter((plan) => plan.changes.length);
+  const joined = live().every((one) => channels.value.every((plan) => one.channels[plan.name]?.state === "joined"));
+  const named = plans.flatMap((plan) => plan.changes).filter((one) => one.table !== "*");
+  const missing = named.filter((one) => !tableOf(one.schema, one.table));
+  const filtered = named.filter((one) => one.filter !== "");
+  const checks = [
+    [live().every((one) => one.news?.state === "open"), "The connection is open", "The connection is not open"],
+    [joined, "Every channel is joined", "Not every channel is joined yet"],
+    [plans.length > 0, "Changes are subscribed to", "No channel subscribes to changes: only broadcasts and presence can arrive"],
+    [!missing.length, "The tables are published", `Not published: ${missing.map((one) => one.table).join(", ")}`],
+    [!filtered.length, "No filter stands in the way", `A filter can hide changes: ${filtered.map((one) => sayFilter(one.filter)).join("; ")}`],
+  ];
+  return html`<ul class="ladder-s" aria-label="What was checked">${checks.map(
+    ([good, yes, no]) => html`<li key=${yes}><${Mark} verdict=${good ? "allowed" : "raised"} word=${false} label=${good ? "in order" : "look here"} />
+    ${good ? yes : no}</li>`,
+  )}</ul>
+    ${checks.every(([good]) => good) && html`<p class="dim">A row that the view may not see would be listed as denied. So nothing was written.</p>`}`;
 }
 
 function Quiet({ title, children = null }) {

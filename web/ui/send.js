@@ -1,9 +1,10 @@
 // The section Send: a broadcast, or a presence entry, as the identity in view.
-import { html, useState } from "../vendor/preact.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { dialog } from "../model/choice.js";
 import { channels } from "../model/channels.js";
 import { channelFor, identities, identityOf } from "../model/identities.js";
 import { looking } from "../model/lens.js";
+import { dropMessage, saveMessage, savedMessages } from "../model/saved.js";
 import { refusal } from "../wire/channel.js";
 import { clockTime } from "../format.js";
 import { Button, Icon, Mark, Segments, Who } from "./parts.js";
@@ -20,7 +21,11 @@ const draft = {
   event: "message",
   broadcast: '{\n  "text": "hello"\n}',
   presence: '{\n  "status": "online"\n}',
+  times: 1,
+  pause: 1000,
 };
+const MOST_TIMES = 1000;
+const LEAST_PAUSE_MS = 20;
 
 export function SendPage() {
   identities.value;
@@ -73,9 +78,25 @@ function SendForm({ one, plans }) {
   const unnamed = draft.kind === "broadcast" && !draft.event.trim() ? "Name the event first." : "";
   const missing = state === "joined" ? unnamed || problem : `${one.name} has not joined ${name}.`;
   const done = (ok, words) => setResults((before) => [{ at: Date.now(), ok, text: words }, ...before].slice(0, 5));
-  const send = async (submit) => {
+  const again = useRef({ timer: 0 }).current;
+  const [left, setLeft] = useState(0);
+  const halt = () => {
+    clearTimeout(again.timer);
+    setLeft(0);
+  };
+  useEffect(() => () => clearTimeout(again.timer), []);
+  /** Sends the same again until it was sent `n` times. */
+  const repeat = async (n) => {
+    setLeft(n);
+    await once();
+    if (n > 1) again.timer = window.setTimeout(() => repeat(n - 1), Math.max(LEAST_PAUSE_MS, draft.pause));
+    else setLeft(0);
+  };
+  const send = (submit) => {
     submit.preventDefault();
-    if (missing) return;
+    if (!missing && !left) repeat(draft.kind === "broadcast" ? Math.max(1, Math.min(MOST_TIMES, draft.times)) : 1);
+  };
+  const once = async () => {
     const channel = channelFor(one.id, name);
     if (!channel) return;
     const payload = JSON.parse(text);
@@ -109,10 +130,13 @@ function SendForm({ one, plans }) {
       <textarea class="mono" rows="8" spellcheck=${false} aria-invalid=${problem !== ""} value=${text}
         onInput=${(event) => set({ [draft.kind]: event.currentTarget.value })}></textarea>
     </label>
+    ${draft.kind === "broadcast" && html`<${Times} set=${set} />`}
+    <${Saved} text=${text} set=${set} problem=${problem || unnamed} />
     <p class="send-why" role="status">${missing}</p>
     <div class="send-do">
-      <button type="submit" class="btn btn--primary" disabled=${missing !== ""}><${Icon} name="i-send" /><span>
+      <button type="submit" class="btn btn--primary" disabled=${missing !== "" || left > 0}><${Icon} name="i-send" /><span>
         ${draft.kind === "broadcast" ? `Send as ${one.name}` : `Track ${one.name}`}</span></button>
+      ${left > 0 && html`<${Button} icon="i-pause" onClick=${halt}><span>Halt, ${left} to go</span><//>`}
       ${
         draft.kind === "presence" &&
         html`<${Button} disabled=${state !== "joined"} onClick=${untrack}>
@@ -125,6 +149,28 @@ function SendForm({ one, plans }) {
       <${Mark} verdict=${ok ? "allowed" : "denied"} word=${false} label=${ok ? "sent" : "failed"} />${words}</li>`,
       )}</ul>
   </form>`;
+}
+
+function Times({ set }) {
+  const number = (name) => (event) => set({ [name]: Number(event.currentTarget.value) || 0 });
+  return html`<div class="send-times"><label class="field field--inline"><span>Times</span><input type="number" min="1" max=${MOST_TIMES}
+      value=${draft.times} onInput=${number("times")} /></label>
+    <label class="field field--inline"><span>every, in ms</span><input type="number" min=${LEAST_PAUSE_MS} step="10" value=${draft.pause}
+      disabled=${draft.times < 2} onInput=${number("pause")} /></label></div>`;
+}
+
+/** Messages to be sent again some other day. */
+function Saved({ text, set, problem }) {
+  const { kind } = draft;
+  const name = kind === "broadcast" ? draft.event.trim() : "presence";
+  const mine = savedMessages.value.filter((one) => one.kind === kind);
+  return html`<p class="saved-do"><span class="dim">Saved</span>
+    ${mine.map(
+      (one) => html`<span class="saved" key=${one.name}><button type="button" class="pill" onClick=${() => set({ event: one.event, [kind]: one.payload })}>
+      ${one.name}</button><${Button} icon="i-close" label=${`Forget the message ${one.name}`} onClick=${() => dropMessage(one.name)} /></span>`,
+    )}
+    <button type="button" class="pill" disabled=${problem !== ""} onClick=${() => saveMessage({ name, kind, event: draft.event, payload: text })}>
+      <${Icon} name="i-star" />Save this one</button></p>`;
 }
 
 /** How a reply is said. @returns {[boolean, string]} */

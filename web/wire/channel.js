@@ -5,8 +5,9 @@ const REJOIN_MS = [2000, 5000, 15_000, 60_000];
 
 /**
  * @typedef {{ schema: string, table: string, event: string, filter: string, select: string[] }} Subscription
- * @typedef {{ name: string, self: boolean, ack: boolean, presence: boolean, presenceKey: string,
- *   changes: Subscription[] }} ChannelPlan  what to hear on a channel; broadcasts are always heard
+ * @typedef {{ name: string, self: boolean, ack: boolean, presence: boolean, presenceKey: string, private: boolean, replay: number,
+ *   changes: Subscription[] }} ChannelPlan  what to hear on a channel; broadcasts are always heard. `replay`: how many of its
+ *   stored broadcasts a private channel sends first
  * @typedef {"joining" | "joined" | "refused" | "left"} ChannelState
  */
 
@@ -14,10 +15,10 @@ const REJOIN_MS = [2000, 5000, 15_000, 60_000];
 export function joinPayload(/** @type {ChannelPlan} */ plan, token, resume = "") {
   return {
     config: {
-      broadcast: { ack: plan.ack, self: plan.self },
+      broadcast: { ack: plan.ack, self: plan.self, ...(plan.private && plan.replay && { replay: { since: 1, limit: plan.replay } }) },
       presence: { key: plan.presenceKey, enabled: plan.presence },
       postgres_changes: plan.changes.map(wireSubscription),
-      private: false,
+      private: plan.private,
       verdicts: true,
       ...(resume && { resume }),
     },
