@@ -228,6 +228,11 @@ class Problem:
         """The form that official clients show: 'Code: text'."""
         return f"{self.code}: {self.text}"
 
+    @property
+    def told(self) -> dict[str, str]:
+        """What is added to the sentence wherever a refusal is told; `docs`: where docs/errors.md speaks of the code."""
+        return {"code": self.code, "hint": self.hint, "docs": f"errors.md#:~:text={self.code}"}
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -25,11 +25,11 @@ class Answers:
 
     def error(self, message: Message | Push, problem: Problem) -> Send:
         """It did not, and why."""
-        return self.bare(message, {"reason": problem.reason, "code": problem.code, "hint": problem.hint})
+        return self.bare(message, {"reason": problem.reason, **problem.told})
 
     def failed(self, message: Message | Push, problem: Problem) -> Send:
         """The same in the form that a message to be kept is answered in: `error` is the text that the client shows."""
-        more = {"reason": problem.reason, "code": problem.code, "hint": problem.hint}
+        more = {"reason": problem.reason, **problem.told}
         return self.bare(message, {"error": problem.reason, **more})
 
     def bare(self, message: Message | Push, response: Mapping[str, object]) -> Send:
@@ -54,7 +54,7 @@ class Answers:
 
     def trouble(self, channel: Channel, extension: str, problem: Problem) -> Send:
         """Something that the channel asked for is not, or no more."""
-        return self.system(channel, extension, "error", problem.text, {"code": problem.code, "hint": problem.hint})
+        return self.system(channel, extension, "error", problem.text, problem.told)
 
     def system(
         self, channel: Channel, extension: str, status: Literal["ok", "error"], text: str, more: Mapping[str, object]

@@ -145,7 +145,7 @@ async def _admitted(request: Request, verifier: TokenVerifier, gate: Gate, act: 
         response = refused.response
     except RealtimeError as error:
         message = "Unauthorized" if error.status == 401 else error.text
-        response = _answer(error.status, {"message": message, "error": error.text, "code": error.code, "hint": error.remedy})
+        response = _answer(error.status, {"message": message, "error": error.text, **error.problem.told})
     except Exception:
         _log.exception("request_failed", method=request.method, path=request.scope["path"])
         response = _answer(500, {"message": "Internal error", "hint": "The log of the service says more."})
@@ -157,7 +157,7 @@ async def _admitted(request: Request, verifier: TokenVerifier, gate: Gate, act: 
 def _spend(share: Bucket, messages: int) -> None:
     if not share.take(time.time(), messages):
         error = TooManyMessages()
-        raise _Refused(429, message="You have exceeded your rate limit", error=error.text, code=error.code, hint=error.remedy)
+        raise _Refused(429, message="You have exceeded your rate limit", error=error.text, **error.problem.told)
 
 
 def _measure(share: Bucket) -> dict[str, str]:

@@ -133,7 +133,7 @@ class Handshake:
     async def _refuse(self, websocket: WebSocket, error: RealtimeError) -> None:
         _log.info("socket_refused", status=error.status, reason=error.text)
         if _DENIAL in websocket.scope.get("extensions", {}):
-            body = {"error": error.text, "code": error.code, "hint": error.remedy}
+            body = {"error": error.text, **error.problem.told}
             headers = {"retry-after": RETRY_AFTER} if error.status in (429, 503) else {}
             await websocket.send_denial_response(JSONResponse(body, error.status, headers))
         else:
@@ -195,7 +195,7 @@ class _Guarded:
         if objection is None:
             await self._app(scope, receive, send)
         else:
-            body = {"error": objection.text, "code": objection.code, "hint": objection.remedy}
+            body = {"error": objection.text, **objection.problem.told}
             await JSONResponse(body, objection.status)(scope, receive, send)
 
 

@@ -159,7 +159,7 @@ def _json(value: object, status: int) -> Response:
 
 
 def _refusal(error: RealtimeError) -> Response:
-    response = _json({"error": error.text, "code": error.code, "hint": error.remedy, **error.more}, error.status)
+    response = _json({"error": error.text, **error.problem.told, **error.more}, error.status)
     if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

@@ -100,10 +100,12 @@ def reply(status: str, response: object, ref: str = "9", topic: str = ROOM, join
 
 
 def error(problem: Problem) -> dict[str, object]:
-    return {"reason": problem.reason, "code": problem.code, "hint": problem.hint}
+    return {"reason": problem.reason, **problem.told}
 
 
 def system(extension: str, status: str, text: str, **more: object) -> list[object]:
+    if "code" in more:
+        more["docs"] = f"errors.md#:~:text={more['code']}"
     return ["1", None, ROOM, "system", {"extension": extension, "status": status, "message": text, "channel": "room", **more}]
 
 

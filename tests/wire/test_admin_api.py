@@ -132,7 +132,7 @@ async def service(pool: Any) -> AsyncIterator[Service]:
 def refused(answer: httpx.Response, status: int, code: str) -> str:
     body = answer.json()
     assert (answer.status_code, body["code"]) == (status, code), answer.text
-    assert body.keys() == {"error", "code", "hint"}
+    assert body.keys() == {"error", "code", "hint", "docs"}
     return str(body["error"])
 
 

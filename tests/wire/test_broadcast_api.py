@@ -84,7 +84,7 @@ async def test_who_is_nobody_may_not(key: str) -> None:
         for path in ("/api/broadcast", "/api/broadcast/room/events/hello"):
             answer = await http.post(path, json={"messages": [HELLO]})
             assert (answer.status_code, answer.json()["message"]) == (401, "Unauthorized")
-            assert answer.json().keys() == {"message", "error", "code", "hint"}
+            assert answer.json().keys() == {"message", "error", "code", "hint", "docs"}
         await first.alive()
 
 

@@ -74,7 +74,7 @@ async def handshake(service: Service, text: str) -> bool:
     except InvalidStatus as refusal:
         response = refusal.response
     assert response.status_code in {400, 401, 403}
-    assert json.loads(response.body or b"").keys() in ({"error", "code", "hint"}, {"error"})
+    assert json.loads(response.body or b"").keys() in ({"error", "code", "hint", "docs"}, {"error"})
     return False
 
 
