@@ -5,6 +5,7 @@ from typing import Final
 PLENTY: Final = 1_000_000
 LIMITS: Final = {
     "connections": PLENTY,
+    "handshakes_per_address": PLENTY,
     "joins_per_second": PLENTY,
     "messages_per_second": PLENTY,
     "presence_calls": PLENTY,

@@ -26,7 +26,7 @@ from realtime_inspector.errors import Forbidden, RealtimeError, TokenMissing
 from realtime_inspector.model import Token
 from realtime_inspector.ports import TokenVerifier
 from realtime_inspector.protocol.serializer import Serializer, choose
-from realtime_inspector.server import broadcasts, page
+from realtime_inspector.server import broadcasts, contract, page
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.headers import policy_headers
 from realtime_inspector.server.metrics import CONTENT_TYPE, Metrics
@@ -69,13 +69,16 @@ def application(site: Site) -> ASGIApp:
     """The whole of it as one ASGI application."""
 
     async def healthz(_: Request) -> Response:
+        """Whether the process is there."""
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
+        """Whether it serves, why not, and other news."""
         reasons = list(site.unready())
         return JSONResponse({"ready": not reasons, "reasons": reasons, "notes": list(site.notes())}, 503 if reasons else 200)
 
     async def metrics(_: Request) -> Response:
+        """Figures for Prometheus."""
         return Response(site.metrics.render(), media_type=CONTENT_TYPE)
 
     handshake = Handshake(site)
@@ -86,6 +89,7 @@ def application(site: Site) -> ASGIApp:
         *site.admin,
         *page.routes(page.find_page()),
     ]
+    contract.route(routes)
     guard = Guard(site.settings)
     return Starlette(routes=routes, middleware=[Middleware(_Logged), Middleware(_Guarded, guard=guard)])
 

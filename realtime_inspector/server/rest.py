@@ -123,6 +123,7 @@ def route(path: str, authenticate: Authenticate | None, origins: tuple[str, ...]
         response.headers.update(_NEVER_KEPT | _sharing(request, origins, acts))
         return response
 
+    vars(endpoint).update(acts=acts, strangers=authenticate is None)  # for the description of the interface
     return Route(path, endpoint, methods=[*acts, "OPTIONS"])
 
 

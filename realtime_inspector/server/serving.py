@@ -20,7 +20,7 @@ from realtime_inspector.settings import Settings
 
 REQUEST_SECONDS: Final = 10.0
 """How long a request may take to arrive whole."""
-PATIENCE_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 2.0
 """How long a request may take at least, however many of its address are not there yet."""
 STOP_SECONDS: Final = 1
 """How long sockets and requests may take to end when the service stops."""
