@@ -6,6 +6,7 @@ import itertools
 import random
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -61,6 +62,7 @@ class Outcome:
     returns: int = 0
     stuck: list[str] = field(default_factory=list)
     recovered: dict[str, list[float]] = field(default_factory=dict)
+    inflicted: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     @property
@@ -96,7 +98,7 @@ def _figures(when: str, outcome: Outcome) -> list[Figure]:
     expected = f"to be delivered, in {outcome.seconds:.0f} s"
     figures = [Figure(f"{what}, {when}", "", n, outcome.expected, expected, 0, exact=True) for what, n in counts.items()]
     for kind, seconds in sorted(outcome.recovered.items()):
-        name = f"recovery after {kind}, {len(seconds)} times"
+        name = f"recovery after {kind}, {len(seconds)} of {outcome.inflicted[kind]} times (the others met the next fault)"
         median = statistics.median(seconds)
         figures.append(Figure(f"{name}, median", "s", median, max(seconds), "the longest", RECOVERY_GOAL))
     return figures
@@ -144,6 +146,7 @@ async def _faults(plan: Plan, theatre: Theatre, clients: Sequence[Returning], ou
         theatre.allow(half)
         marks = {owner: theatre.last(owner) for owner in theatre.owners}
         await theatre.inflict(name)
+        outcome.inflicted[name] += 1
         if choice.random() >= OVERLAP or number + 1 == len(faults):
             ended = time.monotonic()
 

@@ -13,6 +13,8 @@ else:
 
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """All that asyncpg raises when a question fails; InternalClientError where a connection was cut in the middle of an answer."""
+CONNECT_SECONDS = 5
+"""So long a connection may take to be made: one that was begun on a silent network says nothing when that is back either."""
 PINNED = {
     "search_path": "",
     "DateStyle": "ISO, MDY",
@@ -34,7 +36,7 @@ async def connect(url: str, *, purpose: str, statement_timeout_ms: int) -> Conne
         "default_transaction_read_only": "on",
     }
     command_timeout = statement_timeout_ms / 1000 + 1.0  # a network that is gone says nothing
-    return await asyncpg.connect(url, server_settings=settings, timeout=10, command_timeout=command_timeout)
+    return await asyncpg.connect(url, server_settings=settings, timeout=CONNECT_SECONDS, command_timeout=command_timeout)
 
 
 async def open_pool(url: str, *, purpose: str, statement_timeout_ms: int, connections: int) -> Pool:
@@ -44,4 +46,4 @@ async def open_pool(url: str, *, purpose: str, statement_timeout_ms: int, connec
         "application_name": f"realtime_inspector {purpose}",
         "statement_timeout": str(statement_timeout_ms),
     }
-    return await asyncpg.create_pool(url, server_settings=settings, timeout=10, min_size=0, max_size=connections)
+    return await asyncpg.create_pool(url, server_settings=settings, timeout=CONNECT_SECONDS, min_size=0, max_size=connections)

@@ -11,6 +11,7 @@ from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
+from realtime_inspector.postgres.connect import CONNECT_SECONDS
 from realtime_inspector.postgres.readable import watch
 
 TLS_BUFFERS: Final = 3
@@ -55,7 +56,7 @@ class RoundTrips:
             application_name=f"realtime_inspector {purpose}",
             client_encoding="UTF8",
             options=" ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items()),
-            connect_timeout=10,
+            connect_timeout=CONNECT_SECONDS,
             tcp_user_timeout=30_000,
         )
         return cls(connection, prepares)

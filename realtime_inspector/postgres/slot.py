@@ -20,7 +20,7 @@ from realtime_inspector.errors import (
     StreamEnded,
 )
 from realtime_inspector.postgres import sql
-from realtime_inspector.postgres.connect import PINNED
+from realtime_inspector.postgres.connect import CONNECT_SECONDS, PINNED
 from realtime_inspector.postgres.failures import unreachable
 from realtime_inspector.postgres.sql import quote_identifier
 
@@ -64,7 +64,7 @@ async def connect(url: str) -> Connection:
             replication="database",
             client_encoding="UTF8",
             options=f"{theirs or ''} {ours}",
-            connect_timeout=10,
+            connect_timeout=CONNECT_SECONDS,
             application_name="realtime_inspector stream",
             # A dead network is noticed in about 30 seconds; until Postgres notices too, nobody else can have the slot.
             keepalives=1,

@@ -25,6 +25,9 @@ PIECE_OVERHEAD = 1_024
 """What a piece counts for beside its bytes, so that many empty ones are bounded too."""
 LONGEST_INTERVAL = 10.0
 """Seconds between status reports; shorter where wal_sender_timeout is less than three times as long."""
+FIRST_SILENCE = 4.0
+"""Seconds of silence after which a network is taken for dead, though Postgres may only be busy with a large transaction: twice as
+long each time that nothing comes after it, until it is as long as Postgres itself would wait for us."""
 ATTACH_SECONDS = 30.0
 """For everything that is said until the stream flows; making a slot has a limit of its own."""
 PROMPTLY = 0.1
@@ -75,6 +78,7 @@ class ReplicationStream:
         self._socket = -1
         self._interval = LONGEST_INTERVAL
         self._patience = math.inf
+        self._trust = FIRST_SILENCE
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None
@@ -138,8 +142,8 @@ class ReplicationStream:
             raise
         if self._log is not None and confirmed > max(start, self._last_end):  # the slot is good for what comes now
             raise SlotLost("Another process has read the replication slot; changes in between are lost here", gap="taken_over")
-        self._log, self._patience, self._acknowledged = log, patience, max(start, confirmed)
-        self._interval = min(LONGEST_INTERVAL, patience / 3)
+        self._log, self._patience, self._acknowledged = log, min(patience, self._trust), max(start, confirmed)
+        self._interval = min(LONGEST_INTERVAL, self._patience / 3)
         self._last_end = max(self._last_end, self._acknowledged)
         self._received = self._acknowledged
         self._collected = 0
@@ -301,6 +305,7 @@ class ReplicationStream:
     def _enqueue(self, piece: Transaction | None) -> None:
         size, self._collected = self._collected + PIECE_OVERHEAD, 0
         if piece is not None:
+            self._trust = FIRST_SILENCE
             self._queue.append((piece, size))
             self._queued += size
             self._last_end = max(self._last_end, piece.end_lsn or 0)
@@ -316,7 +321,8 @@ class ReplicationStream:
 
     def _tick(self) -> None:
         silent = 0.0 if self._paused else asyncio.get_running_loop().time() - self._heard_at
-        if silent > self._patience:  # as long as Postgres itself would wait for us
+        if silent > self._patience:
+            self._trust *= 2
             self._fail(StreamEnded(f"Postgres has said nothing for {silent:.0f} seconds"))
             return
         try:
