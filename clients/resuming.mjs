@@ -9,7 +9,7 @@
 
 /** A WebSocket class that remembers channels over its instances; one call for each client. */
 export function resuming(WebSocket) {
-  /** Topic -> the resume token of its last join, and what was received since. */
+  /** Topic -> the resume token of its last join, what was received since, and of an event in several frames which of them. */
   const channels = new Map();
 
   return class extends WebSocket {
@@ -26,8 +26,8 @@ export function resuming(WebSocket) {
 
     set onmessage(listener) {
       super.onmessage = listener && ((message) => {
-        if (typeof message.data === "string") this.#incoming(JSON.parse(message.data));
-        listener.call(this, message);
+        const known = typeof message.data === "string" && this.#incoming(JSON.parse(message.data));
+        if (!known) listener.call(this, message);
       });
     }
 
@@ -41,17 +41,29 @@ export function resuming(WebSocket) {
       return JSON.stringify(message);
     }
 
+    /** Notes how far a channel is; whether the message was received before. */
     #incoming(message) {
       const [topic, event, payload] = Array.isArray(message) ? message.slice(2) : [message.topic, message.event, message.payload];
       const told = event === "phx_reply" && payload.status === "ok" ? payload.response : {};
       if (told.resume) {
-        channels.set(topic, { token: told.resume });
+        channels.set(topic, { token: told.resume, parts: channels.get(topic)?.parts });
         this.#joined.add(topic);
       } else if (event === "postgres_changes" && channels.has(topic)) {
-        channels.get(topic).reached = payload.event_id;
+        return this.#reach(channels.get(topic), payload);
       } else if (told.moment && topic === "phoenix") {
         for (const name of this.#joined) if (channels.has(name)) channels.get(name).reached = told.moment;
       }
+      return false;
+    }
+
+    /** Only the last frame of an event is a place to come back to; after a cut in between the others come again. */
+    #reach(channel, { event_id: event, ids, more }) {
+      const part = String(ids);
+      if (channel.parts?.event !== event) channel.parts = { event, seen: new Set() };
+      const again = channel.parts.seen.has(part);
+      channel.parts.seen.add(part);
+      if (!more) channel.reached = event;
+      return again;
     }
   };
 }

@@ -19,7 +19,7 @@ class ResumingClient(AsyncRealtimeClient):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._past: dict[str, dict[str, str]] = {}
+        self._past: dict[str, dict[str, Any]] = {}
 
     async def _on_connect(self) -> None:
         self._ws_connection = _Tapped(self._ws_connection, self._past)
@@ -29,7 +29,7 @@ class ResumingClient(AsyncRealtimeClient):
 class _Tapped:
     """A connection that is listened to. `past`: topic -> the resume token of its last join, and what was received since."""
 
-    def __init__(self, connection: Any, past: dict[str, dict[str, str]]) -> None:
+    def __init__(self, connection: Any, past: dict[str, dict[str, Any]]) -> None:
         self._connection = connection
         self._past = past
         self._joined: set[str] = set()
@@ -50,17 +50,32 @@ class _Tapped:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         async for text in self._connection:
-            self._note(json.loads(text))
-            yield text
+            if not self._note(json.loads(text)):
+                yield text
 
-    def _note(self, message: dict[str, Any]) -> None:
+    def _note(self, message: dict[str, Any]) -> bool:
+        """Notes how far a channel is; whether the message was received before."""
         topic, event, payload = message["topic"], message["event"], message["payload"]
         told = payload["response"] if event == "phx_reply" and payload["status"] == "ok" else {}
         if "resume" in told:
-            self._past[topic] = {"token": told["resume"]}
+            self._past[topic] = {"token": told["resume"], "parts": self._past.get(topic, {}).get("parts")}
             self._joined.add(topic)
         elif event == "postgres_changes" and topic in self._past:
-            self._past[topic]["reached"] = payload["event_id"]
+            return _reach(self._past[topic], payload)
         elif "moment" in told and topic == "phoenix":
             for name in self._joined & self._past.keys():
                 self._past[name]["reached"] = told["moment"]
+        return False
+
+
+def _reach(channel: dict[str, Any], payload: dict[str, Any]) -> bool:
+    """Only the last frame of an event is a place to come back to; after a cut in between the others come again."""
+    event, part = payload["event_id"], tuple(payload["ids"])
+    if channel.get("parts") is None or channel["parts"][0] != event:
+        channel["parts"] = (event, set())
+    seen: set[tuple[int, ...]] = channel["parts"][1]
+    again = part in seen
+    seen.add(part)
+    if not payload.get("more"):
+        channel["reached"] = event
+    return again

@@ -199,10 +199,11 @@ class _Making:
             frames.append((evidence.changes[0].position, lost, None))
         if key.verdicts or not evidence.blind(key.identity) or (recall is not None and recall.numbers):
             access = evidence.access.get(key.identity.role)
-            for decision in decide(subscriptions, key.identity, evidence, explain=key.verdicts, recall=recall):
-                decisions.append(decision)
-                position = evidence.changes[decision.number].position
-                frames += [(position, frame, decision.joined) for frame in self.rendering.frames(key, access, decision)]
+            decisions += decide(subscriptions, key.identity, evidence, explain=key.verdicts, recall=recall)
+            for place, decision in enumerate(decisions):
+                position, more = evidence.changes[decision.number].position, _goes_on(decisions, place, key.verdicts)
+                told = self.rendering.frames(key, access, decision, more=more)
+                frames += [(position, frame, decision.joined) for frame in told]
         self.counting.count(audience, subscriptions, decisions)
         if key.verdicts or self.each.gap:
             self.apart[audience] = [evidence.changes[d.number].position for d in decisions if d.subscriptions]
@@ -221,6 +222,19 @@ def _passage(each: Gathered, memory: Memory[Audience[Outlet]]) -> Passage[Audien
     whole = [texts if len(texts) == len(shape.key) else None for texts in keys]
     passage.trace(table, [None if row is None else whole[row] for row in evidence.rows])
     return passage
+
+
+def _goes_on(decisions: Sequence[Decision], place: int, verdicts: bool) -> bool:
+    """Whether sockets that are told of this decision are told of a later one about the same change."""
+    this = decisions[place]
+    for number in range(place + 1, len(decisions)):
+        later = decisions[number]
+        if later.number != this.number:
+            return False
+        apart = this.joined and later.joined and (this.joined[1] <= later.joined[0] or later.joined[1] <= this.joined[0])
+        if not apart and (later.subscriptions or verdicts):
+            return True
+    return False
 
 
 def _gap(key: AudienceKey, reason: str, table: tuple[str, str] | None = None) -> bytes:

@@ -7,7 +7,7 @@ import orjson
 
 from realtime_inspector.model import LEGACY, UNCHANGED, Change, Operation, Reason, Value
 from realtime_inspector.postgres.snapshot import FetchedRelation
-from realtime_inspector.protocol.changes import change_frame, encode_data, legacy_frame, verdict_frame
+from realtime_inspector.protocol.changes import Names, change_frame, encode_data, legacy_frame, verdict_frame
 from realtime_inspector.protocol.positions import PositionTokens
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.replication.values import TypeCatalog
@@ -57,25 +57,31 @@ class Rendering:
         self._data: dict[tuple[int, Columns, Form], bytes] = {}
         self._frames: dict[tuple[object, ...], bytes] = {}
 
-    def frames(self, key: AudienceKey, access: Access | None, decision: Decision) -> list[bytes]:
-        """What the audience is sent for a decision: a frame per selection of columns, or why there is none."""
-        told = [self._verdict(key, decision)] if key.verdicts and decision.verdict.reason is not Reason.DELIVERED else []
+    def frames(self, key: AudienceKey, access: Access | None, decision: Decision, *, more: bool = False) -> list[bytes]:
+        """What the audience is sent for a decision: a frame per selection of columns, or why there is none.
+
+        `more`: it is sent something else about the same event afterwards.
+        """
+        explains = key.verdicts and decision.verdict.reason is not Reason.DELIVERED
+        told = [self._verdict(key, decision, more)] if explains else []
         if not decision.subscriptions:
             return told
         if len(decision.subscriptions) == 1:
-            return [self._change(key, access, decision, decision.subscriptions), *told]
+            return [self._change(key, access, decision, decision.subscriptions, more or explains), *told]
         selections: dict[tuple[str, ...] | None, list[Subscription]] = {}
         for subscription in decision.subscriptions:
             selections.setdefault(subscription.binding.select, []).append(subscription)
-        return [*(self._change(key, access, decision, group) for group in selections.values()), *told]
+        *groups, last = selections.values()
+        changes = [self._change(key, access, decision, group, True) for group in groups]
+        return [*changes, self._change(key, access, decision, last, more or explains), *told]
 
     def _change(
-        self, key: AudienceKey, access: Access | None, decision: Decision, subscriptions: Sequence[Subscription]
+        self, key: AudienceKey, access: Access | None, decision: Decision, subscriptions: Sequence[Subscription], more: bool
     ) -> bytes:
         ids = tuple(dict.fromkeys([subscription.binding.id for subscription in subscriptions]))
         columns: Columns = (access.columns if access else frozenset(), subscriptions[0].binding.select)
         form = (decision.verdict.reason is Reason.LEFT_VIEW, decision.old_visible, decision.old_key)
-        cached = (decision.number, key.serializer, key.topic, ids, columns, form)
+        cached = (decision.number, key.serializer, key.topic, ids, columns, form, more)
         frame = self._frames.get(cached)
         if frame is None:
             data, change = self._encoded(decision.number, columns, form), self._evidence.changes[decision.number]
@@ -83,16 +89,16 @@ class Rendering:
             if ids == (LEGACY,):
                 frame = legacy_frame(serializer, key.topic, Operation.DELETE if form[0] else change.operation, data)
             else:
-                frame = change_frame(serializer, key.topic, ids, data, *self._names(change))
+                frame = change_frame(serializer, key.topic, ids, data, self._names(change, more))
             self._frames[cached] = frame
         return frame
 
-    def _verdict(self, key: AudienceKey, decision: Decision) -> bytes:
+    def _verdict(self, key: AudienceKey, decision: Decision, more: bool) -> bytes:
         change = self._evidence.changes[decision.number]
         return verdict_frame(
             Serializer(key.serializer),
             key.topic,
-            *self._names(change),
+            self._names(change, more),
             change.operation,
             self._evidence.shape.schema,
             self._evidence.shape.name,
@@ -100,9 +106,9 @@ class Rendering:
             decision.verdict,
         )
 
-    def _names(self, change: Change) -> tuple[str, str]:
-        """Of the event, and of its transaction."""
-        return self._tokens.event_id(change.position), self._tokens.commit_id(change.position.commit_lsn)
+    def _names(self, change: Change, more: bool) -> Names:
+        position = change.position
+        return Names(self._tokens.event_id(position), self._tokens.commit_id(position.commit_lsn), more)
 
     def _encoded(self, number: int, columns: Columns, form: Form) -> bytes:
         cached = (number, columns, form)

@@ -44,6 +44,8 @@ from realtime_inspector.visibility.reads import declarations
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
+ELSEWHERE = 4
+"""What was sent to those who catch up, or are aside, may be remembered in so many times fewer rows."""
 TICK = 1.0
 """Seconds after which an idle river looks whether something of the recent past is too old."""
 STANDBY_RETRY = 1.0
@@ -78,9 +80,9 @@ class Pipeline:
         self._lost = self._epoch = self._gap = ""
         self._ring = Ring(settings.resume_bytes, settings.resume_seconds)
         self._returned = asyncio.Event()
-        self._returns = Returns(index, self._ring, self._delivery, Memory(settings.remembered_rows), self._memory)
+        self._returns = Returns(index, self._ring, self._delivery, Memory(settings.remembered_rows // ELSEWHERE), self._memory)
         index.on_return = self._returned.set
-        self._aside = Aside(index, self._ring, self._delivery, self._pace, Memory(settings.remembered_rows))
+        self._aside = Aside(index, self._ring, self._delivery, self._pace, Memory(settings.remembered_rows // ELSEWHERE))
         beside = self._gathering(settings, hurried=False)
         self._beside = Batches(beside, self._delivery, settings.left_view, self._set_aside)
         self._attached = asyncio.Event()

@@ -1,6 +1,7 @@
 """Builds the frames that tell of a change: the row is encoded once and shared by every frame that carries it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -59,9 +60,19 @@ def encode_data(
     return b"".join((*parts, b"}"))
 
 
-def change_frame(serializer: Serializer, topic: str, ids: Sequence[int], data: bytes, event_id: str, commit_id: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a frame says of its event. Both are safe in JSON. `more`: another frame of the same event follows on the channel."""
+
+    event_id: str
+    commit_id: str
+    more: bool = False
+
+
+def change_frame(serializer: Serializer, topic: str, ids: Sequence[int], data: bytes, of: Names) -> bytes:
     """One change for one channel: the ids of its bindings that match, and what `encode_data` made."""
-    names = b',"event_id":"%b","commit_id":"%b"}' % (event_id.encode(), commit_id.encode())  # both are safe in JSON
+    more = b',"more":true' if of.more else b""
+    names = b',"event_id":"%b","commit_id":"%b"%b}' % (of.event_id.encode(), of.commit_id.encode(), more)
     payload = b"".join((b'{"ids":', orjson.dumps(list(ids)), b',"data":', data, names))
     return frames.push(serializer, topic, "postgres_changes", orjson.Fragment(payload))
 
@@ -74,8 +85,7 @@ def legacy_frame(serializer: Serializer, topic: str, operation: Operation, data:
 def verdict_frame(
     serializer: Serializer,
     topic: str,
-    event_id: str,
-    commit_id: str,
+    of: Names,
     operation: Operation,
     schema: str,
     table: str,
@@ -87,8 +97,9 @@ def verdict_frame(
     Its status is ok, for the Python client answers status error by joining again, for ever.
     """
     told = {
-        "event_id": event_id,
-        "commit_id": commit_id,
+        "event_id": of.event_id,
+        "commit_id": of.commit_id,
+        **({"more": True} if of.more else {}),
         "type": operation,
         "schema": schema,
         "table": table,

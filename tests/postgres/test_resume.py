@@ -171,6 +171,69 @@ async def test_the_window_is_bounded_in_bytes_too(start: Start) -> None:
     assert await caught_up(after) == ["gap: retention"]
 
 
+async def test_one_token_may_bring_two_sockets_back_at_once_and_each_is_sent_everything_once(start: Start) -> None:
+    service = await start(SCHEMA)
+    before = await service.join(user(ALICE), "notes")
+    write(service.engine, 1, 3)
+    await before.until(3)
+    leave(service, before)
+    write(service.engine, 4, 6)
+    await service.settled()
+    both = await asyncio.gather(*[service.join(user(ALICE), "notes", resume=before.resume) for _ in range(2)])
+    write(service.engine, 7, 7)
+    for after in both:
+        await after.until(5)
+    third = await service.join(user(ALICE), "notes", resume=before.resume)  # and once more, later
+    await caught_up(third)
+    assert [ids(after) for after in (*both, third)] == [[4, 5, 6, 7]] * 3
+    assert [after.notices for after in (*both, third)] == [["resumed"]] * 3
+
+
+async def test_who_comes_back_with_a_renewed_token_is_the_same_and_one_with_other_rights_sees_by_these(start: Start) -> None:
+    """A refresh while away changes `iat` and `exp`, and now and then what an administrator granted."""
+    policy = "create policy staff on notes for select using (current_setting('request.jwt.claims')::json ->> 'staff' = 'yes');"
+    service = await start(SCHEMA + policy)
+    before = await service.join(user(ALICE), "notes")
+    leave(service, before)
+    write(service.engine, 1, 2)
+    write(service.engine, 3, 4, BOB)
+    await service.settled()
+    renewed = Identity("authenticated", f'{{"exp":2000000000,"iat":2,"role":"authenticated","sub":"{ALICE}"}}')
+    promoted = Identity("authenticated", f'{{"iat":3,"role":"authenticated","staff":"yes","sub":"{ALICE}"}}')
+    seen = []
+    for identity in (renewed, promoted):
+        after = await service.join(identity, "notes", resume=before.resume)
+        await caught_up(after)
+        seen.append(ids(after))
+    assert seen == [[1, 2], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("cut", range(1, 7))
+async def test_a_cut_between_two_frames_of_one_event_loses_neither(start: Start, cut: int) -> None:
+    """Two selections are two frames; whoever has only the first one names the event before."""
+    service = await start(SCHEMA)
+    bindings = [Binding(number, "*", "public", "notes", select=(name,)) for number, name in ((1, "body"), (2, "owner"))]
+
+    async def join(resume: str | None = None) -> Subscriber:
+        subscriber = Subscriber()
+        authorized = await service.pipeline.authorize(user(ALICE), bindings, "realtime:room", resume)
+        subscriber.token = authorized.resume_token
+        service.index.subscribe(subscriber, "realtime:room", "2.0.0", user(ALICE), authorized, False)
+        return subscriber
+
+    before = await join()
+    write(service.engine, 1, 3)
+    await before.until(6)
+    leave(service, before)
+    parts = [(payload["data"]["record"]["id"], payload["ids"], payload.get("more")) for payload in before.received]
+    assert parts == [(n, ids, more) for n in (1, 2, 3) for ids, more in (([1], True), ([2], None))]
+    whole = [payload["event_id"] for payload in before.received[:cut] if not payload.get("more")]
+    after = await join(".".join([before.token, *whole[-1:]]))
+    await caught_up(after)
+    again = [(payload["data"]["record"]["id"], payload["ids"], payload.get("more")) for payload in after.received[:-1]]
+    assert again == parts[2 * len(whole) :]
+
+
 @pytest.mark.parametrize("identity", [user(BOB), user(ALICE, "limited"), SERVICE])
 async def test_what_others_came_with_is_of_no_use(start: Start, identity: Identity) -> None:
     service = await start(SCHEMA + "grant select on notes to limited;")

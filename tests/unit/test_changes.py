@@ -5,7 +5,7 @@ import pytest
 
 from realtime_inspector.model import Operation, Reason, Verdict
 from realtime_inspector.protocol import frames
-from realtime_inspector.protocol.changes import change_frame, encode_data, verdict_frame
+from realtime_inspector.protocol.changes import Names, change_frame, encode_data, verdict_frame
 from realtime_inspector.protocol.serializer import Serializer
 
 COLUMNS = (("id", "int8"), ("name", "text"))
@@ -66,12 +66,12 @@ def test_the_row_stands_in_the_frame_as_it_was_encoded() -> None:
     row = b'{"n":123456789012345678901234567890,"x":1.10}'
     encoded = encode_data(Operation.INSERT, "s", "t", 0, COLUMNS, row, None, None)
     for serializer in Serializer:
-        assert row in change_frame(serializer, "realtime:a", [1], encoded, "e1", "c1")
+        assert row in change_frame(serializer, "realtime:a", [1], encoded, Names("e1", "c1"))
 
 
 def test_one_frame_for_all_ids_of_a_channel() -> None:
-    first = change_frame(Serializer.V1, "realtime:a", [3, 7], b'{"type":"INSERT"}', "e1", "c1")
-    second = change_frame(Serializer.V2, "realtime:a", (3, 7), b'{"type":"INSERT"}', "e1", "c1")
+    first = change_frame(Serializer.V1, "realtime:a", [3, 7], b'{"type":"INSERT"}', Names("e1", "c1"))
+    second = change_frame(Serializer.V2, "realtime:a", (3, 7), b'{"type":"INSERT"}', Names("e1", "c1"))
     payload = {"ids": [3, 7], "data": {"type": "INSERT"}, "event_id": "e1", "commit_id": "c1"}
     [(_, text)] = frames.split_frames(first)
     assert orjson.loads(text) == {"topic": "realtime:a", "event": "postgres_changes", "payload": payload, "ref": None}
@@ -79,9 +79,15 @@ def test_one_frame_for_all_ids_of_a_channel() -> None:
     assert orjson.loads(text) == [None, None, "realtime:a", "postgres_changes", payload]
 
 
+def test_all_but_the_last_frame_of_an_event_say_that_there_are_more() -> None:
+    frame = change_frame(Serializer.V1, "realtime:a", [3], b"{}", Names("e1", "c1", more=True))
+    [(_, text)] = frames.split_frames(frame)
+    assert orjson.loads(text)["payload"] == {"ids": [3], "data": {}, "event_id": "e1", "commit_id": "c1", "more": True}
+
+
 def test_a_verdict_is_a_system_message_with_status_ok() -> None:
     verdict = Verdict(Reason.HIDDEN_BY_POLICY, "own rows only")
-    frame = verdict_frame(Serializer.V2, "realtime:a", "e1", "c1", Operation.UPDATE, "public", "tweets", 0, verdict)
+    frame = verdict_frame(Serializer.V2, "realtime:a", Names("e1", "c1"), Operation.UPDATE, "public", "tweets", 0, verdict)
     [(_, text)] = frames.split_frames(frame)
     assert orjson.loads(text) == [
         None,

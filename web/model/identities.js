@@ -167,7 +167,8 @@ function received(id, frame) {
   if (frame.topic === "phoenix") reachMoment(id, frame.payload.response?.moment);
   const channel = [...(links.get(id)?.channels.values() ?? [])].find((one) => one.topic === frame.topic);
   if (!channel?.owns(frame)) return;
-  channel.reach(frame.payload.event_id ?? frame.payload.verdict?.event_id);
+  const told = frame.payload.verdict ?? frame.payload;
+  if (!told.more) channel.reach(told.event_id);
   if (frame.event === "system" && frame.payload.status === "error") channel.complaint = String(frame.payload.message ?? "");
   if (frame.event === "phx_close" && !channel.gone) channel.refuse(channel.complaint || "The server closed the channel");
   if (frame.event === "phx_error") channel.refuse("The channel failed on the server");
