@@ -1,7 +1,7 @@
 """Builds the service from its settings, says when it is ready, and ends it within seconds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +14,7 @@ from realtime_inspector.errors import SetupError
 from realtime_inspector.hub import Hub
 from realtime_inspector.hub.channels import NoChannels
 from realtime_inspector.hub.endings import Watch
+from realtime_inspector.hub.witness import Witness, not_noted
 from realtime_inspector.model import LEGACY, Binding, Identity
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.pipeline.inquiry import Inquirer
@@ -80,7 +81,7 @@ async def _serve(server: Server, hub: Hub, database: "_Database | None", on_read
         _log.info("ready", url=server.url)
         on_ready(server.url, server.port)
 
-    hub.start(*([database.watch.run(hub.close_session)] if database else []))
+    hub.start(*(database.company(hub) if database else ()))
     serving, stopping, preparing = (asyncio.create_task(work) for work in (server.serve(), stop.wait(), prepare()))
     try:
         await asyncio.wait({serving, stopping, preparing}, return_when=asyncio.FIRST_COMPLETED)
@@ -116,6 +117,7 @@ def _build(
         limits=limits(settings),
         metrics=metrics,
         arrears_seconds=settings.arrears_seconds,
+        note_join=database.witness.joined if database else not_noted,
     )
     if database is not None:
         database.pipeline.letters.receiver = hub
@@ -172,6 +174,16 @@ class _Database:
     rehearsal: Rehearsal
     audit: Audit
     watch: Watch
+    witness: Witness
+
+    def company(self, hub: Hub) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What goes on as long as the hub lives."""
+
+        def end(session_id: str) -> None:
+            hub.close_session(session_id)
+            self.witness.forget(session_id)
+
+        return self.watch.run(end), self.witness.run()
 
     async def prepare(self) -> None:
         """Returns when changes flow and it is known what was ended and revoked."""
@@ -242,7 +254,8 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     upkeep = asyncio.create_task(keep_partitions(pool, settings.messages_hours))
     try:
         audit = Audit(pool)
-        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, rehearsal, audit, Watch(audit, keys))
+        watch, witness = Watch(audit, keys), Witness(audit.record, pipeline.tally.seen)
+        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, rehearsal, audit, watch, witness)
     finally:
         upkeep.cancel()
         closing: list[Any] = [inquirer.close(), rehearsal.close(), pipeline.close(), permissions.close(), pool.close()]

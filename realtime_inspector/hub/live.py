@@ -22,7 +22,8 @@ from realtime_inspector.hub.post import Post
 from realtime_inspector.hub.presences import Presences
 from realtime_inspector.hub.questions import Questions
 from realtime_inspector.hub.sockets import Members, Membership, Socket, described
-from realtime_inspector.model import Binding, Forum, Identity, Token
+from realtime_inspector.hub.witness import NoteJoin, not_noted
+from realtime_inspector.model import Binding, Forum, Identity, Rights, Token
 from realtime_inspector.ports import Broker, Outlet, TokenVerifier
 from realtime_inspector.protocol import frames
 from realtime_inspector.protocol.broadcast import Broadcast, Persistence, kept_id
@@ -64,7 +65,9 @@ class Hub:
         limits: Limits,
         metrics: Metrics,
         arrears_seconds: float = 0,
+        note_join: NoteJoin = not_noted,
     ) -> None:
+        self._note_join = note_join
         self._index = index
         self._verifier = verifier
         self._authorize = authorize
@@ -272,14 +275,20 @@ class Hub:
 
     def _ask_authorizer(self, socket: Socket, effect: effects.Authorize) -> None:
         async def question() -> Authorized:
-            return await self._authorize(effect.token.identity, effect.bindings, effect.ticket.topic, effect.resume)
+            topic = effect.ticket.topic
+            await self._note_join(effect.token, topic, False, effect.bindings)
+            return await self._authorize(effect.token.identity, effect.bindings, topic, effect.resume)
 
         self._questions.ask(socket, effect.ticket, question())
 
     def _probe(self, socket: Socket, effect: effects.Probe) -> None:
         topic = Forum(effect.ticket.topic).name
-        question = self._channels.ask(effect.token.identity, socket.headers, topic, effect.right)
-        self._questions.ask(socket, effect.ticket, question)
+
+        async def question() -> Rights:
+            await self._note_join(effect.token, effect.ticket.topic, True, ())
+            return await self._channels.ask(effect.token.identity, socket.headers, topic, effect.right)
+
+        self._questions.ask(socket, effect.ticket, question())
 
     def _recall(self, socket: Socket, effect: effects.Recall) -> None:
         forum = Forum(effect.ticket.topic, private=True)
@@ -304,8 +313,17 @@ class Hub:
     def _open(self, socket: Socket, effect: effects.Open) -> None:
         forum = Forum(effect.topic, effect.private)
         socket.topics.setdefault(effect.topic, Membership(forum, effect.receives_own))
+        if socket.token.session_id is not None:  # channels of which nothing had to be asked are noted beside it
+            self._spawn(self._note_later(socket, effect))
         if effect.hears:
             self._members.add(forum, socket)
+
+    async def _note_later(self, socket: Socket, effect: effects.Open) -> None:
+        try:
+            await self._note_join(socket.token, effect.topic, effect.private, ())
+        except RealtimeError as error:
+            _log.warning("join_not_recorded", session=socket.token.session_id, reason=error.text)
+            socket.link.close(SESSION_ENDED, "the impersonation cannot be written down")
 
     def _catch_up(self, socket: Socket, effect: effects.CatchUp) -> None:
         forum = socket.topics[effect.topic].forum
@@ -317,7 +335,10 @@ class Hub:
     def _subscribe(self, socket: Socket, effect: effects.Subscribe) -> None:
         identity = effect.token.identity
         socket.returns = socket.returns or bool(effect.authorized.resume_token)
-        self._index.subscribe(socket.link, effect.topic, socket.serializer, identity, effect.authorized, effect.verdicts)
+        session = effect.token.session_id
+        self._index.subscribe(
+            *(socket.link, effect.topic, socket.serializer, identity, effect.authorized, effect.verdicts), session=session
+        )
 
     def _leave(self, socket: Socket, effect: effects.Leave) -> None:
         self._part(socket, effect.topic)

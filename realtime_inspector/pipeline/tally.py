@@ -25,6 +25,8 @@ class Tally:
     """How many events were delivered or withheld, by reason; one count per event and socket."""
 
     reasons: Counter[Reason] = field(default_factory=Counter)
+    seen: dict[str, Counter[str]] = field(default_factory=dict)
+    """Rows that were delivered to, or denied, each impersonation since they were last written down."""
 
     def count(self, reason: Reason, events: int) -> None:
         """Adds events to a reason."""
@@ -51,10 +53,23 @@ class Counting:
     def count(self, audience: Audience[Outlet], subscriptions: Sequence[Subscription], decisions: Sequence[Decision]) -> None:
         """Counts for each socket of the audience. `decisions`: those that differ, or all."""
         usual, sockets = self._for(audience.key.identity.role, subscriptions), len(audience.members)
+        if audience.key.session is not None:
+            self._count_seen(audience.key.session, usual, decisions)
         if audience.joining or any(decision.joined is not None for decision in decisions):
             self._count_each(audience, usual, decisions)
             return
         self._add(usual, decisions, sockets)
+
+    def _count_seen(self, session: str, usual: _Usual, decisions: Sequence[Decision]) -> None:
+        """What nobody asked for (`filtered`) was neither."""
+        told: dict[int, Reason] = usual.reasons | {decision.number: decision.verdict.reason for decision in decisions}
+        counted = Counter(told.values())
+        delivered = counted[Reason.DELIVERED] + counted[Reason.LEFT_VIEW]
+        denied = sum(counted.values()) - delivered - counted[Reason.FILTERED]
+        seen = self._tally.seen.setdefault(session, Counter())
+        seen.update({name: rows for name, rows in (("delivered", delivered), ("denied", denied)) if rows})
+        if not seen:
+            del self._tally.seen[session]
 
     def _add(self, usual: _Usual, decisions: Sequence[Decision], sockets: int) -> None:
         reasons = self._tally.reasons

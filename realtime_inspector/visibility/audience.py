@@ -16,13 +16,14 @@ Outlet = TypeVar("Outlet")
 
 @dataclass(frozen=True, slots=True)
 class AudienceKey:
-    """What makes two joined channels receive exactly the same bytes."""
+    """What makes two joined channels receive exactly the same bytes. `session`: the impersonation that it is counted for."""
 
     topic: str
     serializer: str
     identity: Identity
     subscriptions: tuple[Subscription, ...]
     verdicts: bool
+    session: str | None = None
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)

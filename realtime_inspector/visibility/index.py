@@ -24,7 +24,8 @@ from realtime_inspector.visibility.subscription import Authorized, Subscription
 class _Bucket(Generic[Outlet]):
     """The audiences that name one table: those found by a value of a column, and those of whom any change may be, in crowds.
 
-    `watching`: those that must be looked at every time. Who is told verdicts is among them: what is not for them is told as well.
+    `watching`: those that must be looked at every time. Who is told verdicts is among them, and who
+    impersonates: what is not for them is told, or counted, as well.
     """
 
     watching: dict[Audience[Outlet], None] = field(default_factory=dict)
@@ -63,10 +64,17 @@ class Index(Generic[Outlet]):
         return channel in self._by_outlet or channel in self.returning
 
     def subscribe(
-        self, outlet: Outlet, topic: str, serializer: str, identity: Identity, authorized: Authorized, verdicts: bool
+        self,
+        outlet: Outlet,
+        topic: str,
+        serializer: str,
+        identity: Identity,
+        authorized: Authorized,
+        verdicts: bool,
+        session: str | None = None,
     ) -> None:
         """Adds an outlet's channel. One that has the topic already changes over between two batches and misses nothing."""
-        channel, key = (outlet, topic), AudienceKey(topic, serializer, identity, authorized.subscriptions, verdicts)
+        channel, key = (outlet, topic), AudienceKey(topic, serializer, identity, authorized.subscriptions, verdicts, session)
         if not authorized.subscriptions:
             self.unsubscribe(outlet, topic)
         elif channel in self._by_outlet:
@@ -77,7 +85,7 @@ class Index(Generic[Outlet]):
         elif self.behind is not None and channel in self.behind._by_outlet:
             self.behind._successors[channel] = key
         elif self.aside is not None and channel in self.aside:
-            self.aside.subscribe(outlet, topic, serializer, identity, authorized, verdicts)
+            self.aside.subscribe(outlet, topic, serializer, identity, authorized, verdicts, session)
         elif authorized.returns:
             self.returning[channel] = Returning(key, authorized.after)
             self.on_return()
@@ -297,7 +305,7 @@ class Index(Generic[Outlet]):
         for table, subscriptions in tables.items():
             bucket = self._buckets.setdefault(table, _Bucket())
             equalities = [_lookup(subscription) for subscription in subscriptions]
-            if audience.key.verdicts or several:
+            if audience.key.verdicts or audience.key.session is not None or several:
                 bucket.watching[audience] = None
                 continue
             if any(equality is None for equality in equalities):
