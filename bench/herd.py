@@ -64,6 +64,7 @@ def _stampede(database: Database, arguments: argparse.Namespace) -> list[Figure]
     return [
         Figure(f"{name}: all joined", "s", returned[0]["seconds"], ALL_JOINED_SECONDS, "goal", ALL_JOINED_SECONDS, exact=True),
         Figure(f"{name}: refused", "", refused, 1, "none", 0, exact=True),
+        Figure(f"{name}: connections that broke before they were joined, and came again", "", returned[0]["again"], 1, "none"),
         Figure(f"{name}: live events meanwhile, p50", "ms", _percentile(busy, 50), _percentile(calm, 50), "calm"),
         Figure(
             f"{name}: live events meanwhile, p99", "ms", _percentile(busy, 99), _percentile(calm, 99), "calm", goal_ratio=SLOWER

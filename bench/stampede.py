@@ -28,40 +28,60 @@ class Herd:
         self._tokens = tokens
         self._sockets: dict[int, socket.socket] = {}
         self._poll = select.epoll()
+        self._heard: dict[int, bytes] = {}
+        self._greeted: set[int] = set()
 
     def run(self) -> dict[str, float]:
-        """Everybody connects at once. Returns the seconds until the last one was joined, and how many were refused."""
-        began = time.monotonic()
-        greetings = {self._start(token): token for token in self._tokens}
-        connecting, waiting, refused = dict(greetings), {}, 0
-        heads: dict[int, bytes] = {}
-        while connecting or waiting:
+        """Everybody connects at once, and again when it was cut off before it was joined, as clients do.
+
+        Returns the seconds until the last one was joined, how many were refused, and how often somebody had to come again.
+        """
+        began, refused, again = time.monotonic(), 0, 0
+        waiting = {self._start(): token for token in self._tokens}
+        while waiting:
             if time.monotonic() - began > PATIENCE:
-                raise TimeoutError(f"{len(connecting)} are not connected and {len(waiting)} not joined")
+                raise TimeoutError(f"{len(waiting)} are not joined")
             for number, event in self._poll.poll(1, 512):
-                opened = self._sockets[number]
-                if event & select.EPOLLOUT:
-                    opened.sendall(_handshake(self._port, greetings[number]))
-                    self._poll.modify(number, select.EPOLLIN)
+                try:
+                    told = self._go_on(number, event, waiting[number])
+                except OSError:
+                    again += 1
+                    token = waiting.pop(number)
+                    self._drop(number)
+                    waiting[self._start()] = token
                     continue
-                received = opened.recv(65_536)
-                if not received:
-                    raise ConnectionError("the service closed a socket")
-                data = heads.get(number, b"") + received
-                heads[number] = data
-                if number in connecting and b"\r\n\r\n" in data:
-                    heads[number] = b""
-                    if not data.startswith(b"HTTP/1.1 101"):
-                        refused += 1
-                        del connecting[number]
-                        continue
-                    opened.sendall(masked(join_changes(TABLE, greetings[number])))
-                    waiting[number] = connecting.pop(number)
-                elif number in waiting and b'"phx_reply"' in data:
-                    refused += b'"status":"ok"' not in data
+                if told is not None:
+                    refused += not told
                     del waiting[number]
                     self._poll.modify(number, 0)
-        return {"seconds": time.monotonic() - began, "refused": refused}
+        return {"seconds": time.monotonic() - began, "refused": refused, "again": again}
+
+    def _go_on(self, number: int, event: int, token: str) -> bool | None:
+        """The next step of one socket: whether it was let in, None while that is not known. Raises OSError when cut off."""
+        opened = self._sockets[number]
+        if event & select.EPOLLOUT:
+            opened.sendall(_handshake(self._port, token))
+            self._poll.modify(number, select.EPOLLIN)
+            return None
+        received = opened.recv(65_536)
+        if not received:
+            raise ConnectionError("the service closed a socket")
+        data = self._heard[number] = self._heard.get(number, b"") + received
+        if b'"phx_reply"' in data:
+            return b'"status":"ok"' in data
+        if b"\r\n\r\n" not in data or number in self._greeted:
+            return None
+        if not data.startswith(b"HTTP/1.1 101"):
+            return False
+        self._greeted.add(number)
+        opened.sendall(masked(join_changes(TABLE, token)))
+        return None
+
+    def _drop(self, number: int) -> None:
+        self._poll.unregister(number)
+        self._sockets.pop(number).close()
+        self._heard.pop(number, None)
+        self._greeted.discard(number)
 
     def cut(self) -> None:
         """All of them at once, without a word."""
@@ -69,10 +89,12 @@ class Herd:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
             opened.close()
         self._sockets.clear()
+        self._heard.clear()
+        self._greeted.clear()
         self._poll.close()
         self._poll = select.epoll()
 
-    def _start(self, _token: str) -> int:
+    def _start(self) -> int:
         opened = socket.socket()
         opened.setblocking(False)
         opened.connect_ex(("127.0.0.1", self._port))
