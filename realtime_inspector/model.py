@@ -1,7 +1,7 @@
 """The nouns that cross rooms: what Postgres said, who is asking, what they asked for, and where in the stream we are."""
 
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -205,6 +205,23 @@ class Reason(StrEnum):
     LEFT_VIEW = "left_view"
     UNSUPPORTED_RELATION = "unsupported_relation"
     INTERNAL_ERROR = "internal_error"
+
+
+class Told(IntEnum):
+    """How much a channel is told of changes that it does not receive.
+
+    OWN: what its own filters kept back, of rows that it may see; nothing that another's policies or rights decide for one row.
+    """
+
+    NOTHING = 0
+    EVERYTHING = 1
+    OWN = 2
+
+    def of(self, reason: Reason) -> bool:
+        """Whether such a channel is told this reason for a single change."""
+        if self is Told.OWN:
+            return reason in (Reason.FILTERED, Reason.FILTER_FAILED)
+        return self is Told.EVERYTHING and reason is not Reason.DELIVERED
 
 
 @dataclass(frozen=True, slots=True)

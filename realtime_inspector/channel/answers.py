@@ -52,6 +52,11 @@ class Answers:
         """Changes are missing."""
         return Send(frames.gap(self._serializer, channel.topic, reason))
 
+    def noticed(self, channel: Channel, notice: Problem) -> Send:
+        """What keeps changes of a table from the channel; ok, for an error makes a client join again."""
+        more = {"debug": {"text": notice.text, **notice.told}}
+        return self.system(channel, "postgres_changes", "ok", notice.code, more)
+
     def trouble(self, channel: Channel, extension: str, problem: Problem) -> Send:
         """Something that the channel asked for is not, or no more."""
         return self.system(channel, extension, "error", problem.text, problem.told)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from realtime_inspector.model import Binding, Problem, Right, Rights, Token
+from realtime_inspector.model import Binding, Problem, Right, Rights, Token, Told
 from realtime_inspector.protocol.broadcast import Broadcast, Persistence
 from realtime_inspector.protocol.join import Replay
 from realtime_inspector.visibility.subscription import Authorized
@@ -101,13 +101,13 @@ class CatchUp:
 class Subscribe:
     """Deliver changes for these subscriptions under this identity, replacing what the topic had before.
 
-    `verdicts`: also tell why events were not delivered; granted to impersonation tokens only.
+    `verdicts`: how much of what was not delivered is told as well; everything to impersonation tokens only.
     """
 
     topic: str
     token: Token
     authorized: Authorized
-    verdicts: bool
+    verdicts: Told
 
 
 @dataclass(frozen=True, slots=True)

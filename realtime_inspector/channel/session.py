@@ -52,7 +52,7 @@ from realtime_inspector.errors import (
     TooManyJoins,
     TooManyMessages,
 )
-from realtime_inspector.model import Extension, Problem, Right, Rights, Token
+from realtime_inspector.model import Extension, Problem, Right, Rights, Token, Told
 from realtime_inspector.presence.state import check_key
 from realtime_inspector.protocol.broadcast import Broadcast
 from realtime_inspector.protocol.codec import Message, Push
@@ -284,8 +284,7 @@ class Session:
             return self._refuse(channel, _expired(token, now))
         authorized, channel.authorized = channel.authorized, None
         channel.token, channel.awaited = token, None
-        verdicts = channel.request.verdicts and token.session_id is not None
-        subscribe = [] if authorized is None else [Subscribe(channel.topic, token, authorized, verdicts)]
+        subscribe = [] if authorized is None else [Subscribe(channel.topic, token, authorized, _told(channel.request, token))]
         if joined:
             return [*self._continued(channel, now), *subscribe, *self._notices(channel, authorized)]
         return [*self._opened(channel, authorized, subscribe, past), *self._notices(channel, authorized)]
@@ -332,6 +331,8 @@ class Session:
         problems = (*channel.request.problems, *refused)
         channel.request = channel.request.answered()
         ready = [self._answers.subscribed(channel)] if accepted else []
+        if authorized is not None and channel.request.debug:
+            ready += [self._answers.noticed(channel, notice) for notice in authorized.notices]
         if authorized is not None and authorized.gap:
             ready.append(self._answers.gap(channel, "unknown_position"))
         return [*ready, *(self._answers.trouble(channel, "postgres_changes", problem) for problem in problems)]
@@ -368,3 +369,9 @@ class Session:
 
 def _expired(token: Token, now: float) -> Problem:
     return TokenExpired(f"Token has expired {int(now - token.expires_at)} seconds ago").problem
+
+
+def _told(request: JoinRequest, token: Token) -> Told:
+    if token.session_id is not None and (request.verdicts or request.debug):
+        return Told.EVERYTHING
+    return Told.OWN if request.debug else Told.NOTHING

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from realtime_inspector.model import Position, Reason
+from realtime_inspector.model import Position, Reason, Told
 from realtime_inspector.pipeline.kept import Kept
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.pipeline.tally import Counting, Tally
@@ -199,7 +199,7 @@ class _Making:
             frames.append((evidence.changes[0].position, lost, None))
         if key.verdicts or not evidence.blind(key.identity) or (recall is not None and recall.numbers):
             access = evidence.access.get(key.identity.role)
-            decisions += decide(subscriptions, key.identity, evidence, explain=key.verdicts, recall=recall)
+            decisions += decide(subscriptions, key.identity, evidence, explain=bool(key.verdicts), recall=recall)
             for place, decision in enumerate(decisions):
                 position, more = evidence.changes[decision.number].position, _goes_on(decisions, place, key.verdicts)
                 told = self.rendering.frames(key, access, decision, more=more)
@@ -224,7 +224,7 @@ def _passage(each: Gathered, memory: Memory[Audience[Outlet]]) -> Passage[Audien
     return passage
 
 
-def _goes_on(decisions: Sequence[Decision], place: int, verdicts: bool) -> bool:
+def _goes_on(decisions: Sequence[Decision], place: int, verdicts: Told) -> bool:
     """Whether sockets that are told of this decision are told of a later one about the same change."""
     this = decisions[place]
     for number in range(place + 1, len(decisions)):
@@ -232,7 +232,7 @@ def _goes_on(decisions: Sequence[Decision], place: int, verdicts: bool) -> bool:
         if later.number != this.number:
             return False
         apart = this.joined and later.joined and (this.joined[1] <= later.joined[0] or later.joined[1] <= this.joined[0])
-        if not apart and (later.subscriptions or verdicts):
+        if not apart and (later.subscriptions or Told(verdicts).of(later.verdict.reason)):
             return True
     return False
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from realtime_inspector.model import LEGACY, UNCHANGED, Change, Operation, Reason, Value
+from realtime_inspector.model import LEGACY, UNCHANGED, Change, Operation, Reason, Told, Value
 from realtime_inspector.postgres.snapshot import FetchedRelation
 from realtime_inspector.protocol.changes import Names, change_frame, encode_data, legacy_frame, verdict_frame
 from realtime_inspector.protocol.positions import PositionTokens
@@ -62,7 +62,7 @@ class Rendering:
 
         `more`: it is sent something else about the same event afterwards.
         """
-        explains = key.verdicts and decision.verdict.reason is not Reason.DELIVERED
+        explains = Told(key.verdicts).of(decision.verdict.reason)
         told = [self._verdict(key, decision, more)] if explains else []
         if not decision.subscriptions:
             return told

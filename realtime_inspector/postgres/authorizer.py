@@ -82,7 +82,8 @@ class Authorizer:
                 accepted.append(await self._check(connection, identity, binding, tables))
             except (InvalidFilter, TableNotServed) as error:
                 problems.append(error.problem)
-        return Authorized(tuple(accepted), tuple(problems), Position(now, BEFORE))
+        notices = tuple(_unreadable(identity.role, name, *tables[name]) for name in tables if not _reads(*tables[name]))
+        return Authorized(tuple(accepted), tuple(problems), Position(now, BEFORE), notices=notices)
 
     async def _check(self, connection: Connection, identity: Identity, binding: Binding, tables: Tables) -> Subscription:
         wanted = parse_filter(binding.filter)
@@ -126,6 +127,18 @@ class Authorizer:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._url, purpose="authorizer", statement_timeout_ms=self._timeout)
         return self._connection
+
+
+def _reads(shape: Shape, readable: frozenset[str]) -> bool:
+    """Whether changes of the table can reach this role at all."""
+    return bool(readable) and readable.issuperset(shape.key)
+
+
+def _unreadable(role: str, name: tuple[str, str], shape: Shape, readable: frozenset[str]) -> Problem:
+    table = ".".join(name)
+    missing = ", ".join(column for column in shape.key if column not in readable)
+    text = f"role {role} may not read {missing or 'any column'} of {table}, so it receives no change of it"
+    return Problem("NoPrivilege", text, f"Grant it: grant select on {table} to {role};")
 
 
 def _retrieve(task: asyncio.Task[Authorized]) -> None:

@@ -66,8 +66,9 @@ class JoinRequest:
     """What a client asks for with a join.
 
     `private`: whoever means it, however it was spelled, is never put on a public channel. `replication_ready`: say when
-    broadcasts from the database arrive. `presence_key` "": one that the server makes. `verdicts`: tell also why events were not
-    delivered. `resume`: what a former join of the channel was given, to be sent what it missed. `token` None: the handshake's.
+    broadcasts from the database arrive. `presence_key` "": one that the server makes. `verdicts`, `debug`: tell also why events
+    were not delivered, all of them or those that the client's own filters kept back.
+    `resume`: what a former join of the channel was given, to be sent what it missed. `token` None: the handshake's.
     Of `postgres_changes`: `echo` is the JSON to answer for each entry, at its index; `bindings` and `problems` are what was and
     was not understood, equal ones once.
     """
@@ -80,6 +81,7 @@ class JoinRequest:
     presence_key: str
     presence: bool
     verdicts: bool
+    debug: bool
     resume: str | None
     token: str | None
     refusal: Problem | None
@@ -112,6 +114,7 @@ def parse_join(payload: object, topic: str = "") -> JoinRequest:
         presence_key=_key(presence.get("key")),
         presence=_presence(presence.get("enabled")),
         verdicts=_true(config.get("verdicts")),
+        debug=_true(config.get("debug")) or _true(broadcast.get("debug")),
         resume=_resume(config, broadcast),
         token=_token(join),
         refusal=replay if isinstance(replay, Problem) else None,
@@ -134,6 +137,7 @@ def _legacy(join: _Settings, topic: str) -> JoinRequest:
         presence_key="",
         presence=True,
         verdicts=False,
+        debug=False,
         resume=None,
         token=_token(join),
         refusal=None,

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import structlog
 
-from realtime_inspector.server.turnstile import PER_TURN
-
+ACCEPTED: Final = 4
+"""Connections of one turn of the loop: a tenth of a millisecond each, and the kernel's queue must not overflow."""
 RETRY_SECONDS: Final = 1.0
 """How long is waited when there are no descriptors left."""
 _log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class Entrance:
             self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def _accept(self) -> None:
-        for _ in range(PER_TURN):
+        for _ in range(ACCEPTED):
             try:
                 accepted, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -24,7 +24,7 @@ PATIENCE_SECONDS: Final = 2.0
 """How long a request may take at least, however many of its address are not there yet."""
 STOP_SECONDS: Final = 1
 """How long sockets and requests may take to end when the service stops."""
-BACKLOG: Final = 2_048
+BACKLOG: Final = 4_096
 
 
 class Server:

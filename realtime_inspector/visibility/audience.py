@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from realtime_inspector.model import Identity, Position, Relation
+from realtime_inspector.model import Identity, Position, Relation, Told
 from realtime_inspector.visibility.crowd import Crowd
 from realtime_inspector.visibility.memory import RowId, Sent
 from realtime_inspector.visibility.subscription import Subscription
@@ -22,7 +22,7 @@ class AudienceKey:
     serializer: str
     identity: Identity
     subscriptions: tuple[Subscription, ...]
-    verdicts: bool
+    verdicts: Told
     session: str | None = None
 
 

@@ -10,7 +10,7 @@ from typing import Generic
 
 import orjson
 
-from realtime_inspector.model import BEGINNING, Change, Identity, Operation, Position, Relation
+from realtime_inspector.model import BEGINNING, Change, Identity, Operation, Position, Relation, Told
 from realtime_inspector.visibility.audience import ANY, Audience, AudienceKey, Outlet, Returning, names
 from realtime_inspector.visibility.claims import owner
 from realtime_inspector.visibility.crowd import Crowd, Touched
@@ -70,7 +70,7 @@ class Index(Generic[Outlet]):
         serializer: str,
         identity: Identity,
         authorized: Authorized,
-        verdicts: bool,
+        verdicts: Told,
         session: str | None = None,
     ) -> None:
         """Adds an outlet's channel. One that has the topic already changes over between two batches and misses nothing."""

@@ -40,6 +40,7 @@ class Authorized:
     """The outcome of asking for changes: what was accepted, what was not and why, and the position after which it counts.
 
     `resume_token`: what the client can come back with, "" if it cannot. `returns`: it came back, and `after` is where it left.
+    `notices`: what keeps all changes of an accepted table from this role; told to who asks for `debug`.
     `gap`: it came back with something that says no position of ours, so what it missed is lost.
     """
 
@@ -49,3 +50,4 @@ class Authorized:
     resume_token: str = ""
     returns: bool = False
     gap: bool = False
+    notices: tuple[Problem, ...] = ()

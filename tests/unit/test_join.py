@@ -60,6 +60,7 @@ def test_what_is_missing_or_misshapen_is_the_default(payload: object) -> None:
         presence_key="",
         presence=True,
         verdicts=False,
+        debug=False,
         resume=None,
         token=None,
         refusal=None,
