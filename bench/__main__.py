@@ -17,6 +17,7 @@ NAMES = (
     "trace",
     "notify",
     "faults",
+    "away",
     "policies",
     "ddl",
     "retained",

@@ -70,6 +70,8 @@ def service(database: Database) -> Iterator[Process]:
     finally:
         child.terminate()
         child.wait(10)
+        if child.stdout is not None:
+            child.stdout.close()
 
 
 def _text(value: object) -> str:

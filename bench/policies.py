@@ -39,7 +39,7 @@ _numbers = re.compile(rb"bench (\d+)\.")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--users", type=int, default=20, help="of the hostile table, and as many of the others")
-    parser.add_argument("--commits", type=int, default=600, help="one-row transactions for each deed, on each table in turn")
+    parser.add_argument("--commits", type=int, default=300, help="one-row transactions for each deed, on each table in turn")
     parser.add_argument("--rate", type=float, default=60.0, help="transactions per second")
 
 
@@ -87,6 +87,8 @@ def _latencies(database: Database, body: str, arguments: argparse.Namespace) -> 
         others = Subscribers(process.port, database, ",".join(OTHERS), everybody)
         _write(database, 4 * arguments.users, arguments)
         others.await_changes(4 * arguments.users * len(OTHERS) // len(TABLES))
+        for crowd in (hostile, others):  # whoever says nothing for a minute is closed
+            crowd.stay()
         database.run(DEED.format(body))
         began, sent = time.perf_counter(), dict[int, float]()
         writer = threading.Thread(target=lambda: sent.update(_write(database, arguments.commits, arguments)))
