@@ -45,6 +45,7 @@ from realtime_inspector.channel.permits import lost_or_missing
 from realtime_inspector.channel.state import Awaited, Channel
 from realtime_inspector.channel.talk import Talk, Then
 from realtime_inspector.errors import (
+    DatabaseBusy,
     DatabaseUnavailable,
     KeysUnavailable,
     TokenExpired,
@@ -63,7 +64,7 @@ from realtime_inspector.visibility.subscription import Authorized
 _PREFIX: Final = "realtime:"
 _UNLIMITED: Final = frozenset(("heartbeat", "phx_join", "phx_leave"))
 """What is always heard: joins have a measure of their own."""
-_TRANSIENT: Final = frozenset((DatabaseUnavailable.code, KeysUnavailable.code))
+_TRANSIENT: Final = frozenset((DatabaseBusy.code, DatabaseUnavailable.code, KeysUnavailable.code))
 _REPLACED: Final = Problem("JoinReplaced", "A newer join of this topic came before this one was answered", "Wait for its reply.")
 _LEFT: Final = Problem("JoinCancelled", "The channel was left before its join was answered", "Join again.")
 

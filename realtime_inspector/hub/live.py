@@ -39,6 +39,8 @@ TICK_SECONDS: Final = 1.0
 LAGGING_BYTES: Final = 262_144
 PACE_SECONDS: Final = 0.05
 """So long a burst of the database's broadcasts waits for sockets with so much queued."""
+PROBING: Final = 100
+"""So many questions to policies may be open before channels are asked again because policies changed: joins come first."""
 INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
 """Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
@@ -73,6 +75,7 @@ class Hub:
         self._authorize = authorize
         self._channels = channels
         self._missed = Missed(arrears_seconds)
+        self._probing, self._eased = 0, asyncio.Event()
         self._moment = moment
         self.gate = Gate(limits)
         """Whoever lets a socket in enters it here; it leaves when it is forgotten."""
@@ -250,6 +253,9 @@ class Hub:
             if version != known:  # at the first look too: something may have changed since the first channel was joined
                 for socket in list(self._sockets.values()):
                     self._run(socket, socket.session.recheck)
+                    if self._probing >= PROBING:
+                        self._eased.clear()
+                        await self._eased.wait()
             known = version
 
     # Effects, one method each.
@@ -288,7 +294,13 @@ class Hub:
             await self._note_join(effect.token, effect.ticket.topic, True, ())
             return await self._channels.ask(effect.token.identity, socket.headers, topic, effect.right)
 
-        self._questions.ask(socket, effect.ticket, question())
+        self._probing += 1
+        self._questions.ask(socket, effect.ticket, question(), after=self._probed)
+
+    def _probed(self) -> None:
+        self._probing -= 1
+        if self._probing < PROBING:
+            self._eased.set()
 
     def _recall(self, socket: Socket, effect: effects.Recall) -> None:
         forum = Forum(effect.ticket.topic, private=True)

@@ -1,0 +1,135 @@
+"""What `init` makes of realtime.messages, and that it leaves alone what Supabase has made there."""
+
+import secrets
+from dataclasses import replace
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from realtime_inspector.doctor.facts import MESSAGES
+from realtime_inspector.model import Extension, Identity, Right
+from realtime_inspector.postgres.permissions import Permissions
+from realtime_inspector.postgres.setup import Options, prepare
+from tests.postgres.test_setup import SUPABASE, address, ask, dump
+
+THEIRS = """
+create schema realtime;
+create table realtime.messages (
+  topic text not null, extension text not null, payload jsonb, event text, private boolean default false,
+  updated_at timestamp not null default now(), inserted_at timestamp not null default now(),
+  id uuid not null default gen_random_uuid(), binary_payload bytea, primary key (id, inserted_at)
+) partition by range (inserted_at);
+alter table realtime.messages enable row level security;
+create function realtime.topic() returns text language sql stable as 'select ''theirs''';
+create function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void
+  language sql as '
+  insert into realtime.messages (payload, event, topic, private, extension) values ($1, $2, $3, $4, ''broadcast'')';
+create publication supabase_realtime_messages_publication for table realtime.messages;
+"""
+FUNCTIONS = (
+    "select proname, prosrc, proacl::text, proowner from pg_proc p where pronamespace = 'realtime'::regnamespace"
+    " and proname in ('topic', 'send') order by 1"
+)
+TABLE = (
+    "select relacl::text, relowner, array(select attname::text || pg_get_expr(adbin, adrelid) from pg_attribute"
+    " left join pg_attrdef on adrelid = attrelid and adnum = attnum where attrelid = c.oid and attnum > 0)"
+    " from pg_class c where oid = 'realtime.messages'::regclass"
+)
+
+
+async def may(url: str, right: Right) -> frozenset[Extension]:
+    permissions = Permissions(url, connections=1, statement_timeout_ms=5_000, search_path="public", privileged=())
+    try:
+        return (await permissions.ask(Identity("anon", "{}"), "{}", "room", right)).extensions
+    finally:
+        await permissions.close()
+
+
+@pytest.mark.every_version
+async def test_what_supabase_made_is_left_as_it_is_and_serves(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(THEIRS.encode())
+    before = [ask(database, query) for query in (FUNCTIONS, TABLE)]
+    made = await prepare(database, SUPABASE)
+    assert [ask(database, query) for query in (FUNCTIONS, TABLE)] == before
+    assert ask(database, "select distinct pubname from pg_publication_tables where schemaname = 'realtime' order by 1") == [
+        (MESSAGES,),
+        ("supabase_realtime_messages_publication",),
+    ]
+    ask(database, "create policy p on realtime.messages for select using (true)")
+    ask(database, "grant usage on schema realtime to anon")
+    ask(database, "grant select on realtime.messages to anon")
+    assert await may(made.env["RTI_EVALUATOR_URL"], Right.READ) == {Extension.BROADCAST, Extension.PRESENCE}
+    assert ask(database, "select count(*) from realtime.messages") == [(0,)]
+    ask(database, "select realtime_inspector.make_partition((now() at time zone 'utc')::date - 9)")
+    assert ask(database, "select dropped from realtime_inspector.keep_partitions(72)") == [(0,)]
+    after = dump(database)
+    await prepare(database, replace(SUPABASE, existing=made.env))
+    assert dump(database) == after
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        ("create schema realtime; create table realtime.messages (id uuid, topic text)", "lacks binary_payload"),
+        (THEIRS.replace(") partition by range (inserted_at)", ")"), "is not partitioned"),
+    ],
+)
+async def test_a_table_of_another_form_is_told_and_left_alone(database: str, theirs: str, told: str) -> None:
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(theirs.encode())
+    before = ask(database, TABLE)
+    made = await prepare(database, SUPABASE)
+    assert ask(database, TABLE) == before
+    assert any(told in warning for warning in made.warnings)
+    assert ask(database, "select from pg_publication where pubname = %s", MESSAGES) == []
+
+
+async def test_who_does_not_own_it_is_told(database: str) -> None:
+    owner = f"owner_{secrets.token_hex(4)}"
+    ask(database, f"create role {owner} login superuser password 'secret'")
+    first = await prepare(database, SUPABASE)
+    ask(database, f"alter role {owner} nosuperuser")
+    ask(database, f"alter database {database.rpartition('/')[2]} owner to {owner}")
+    ask(database, "drop schema realtime_inspector cascade")
+    ask(database, "drop publication supabase_realtime")
+    again = await prepare(address(database, user=owner), Options(existing=first.env))
+    assert any("belongs to somebody else" in warning for warning in again.warnings)
+
+
+async def test_the_logins_can_do_nothing_to_it_but_what_they_need(database: str) -> None:
+    made = await prepare(database, SUPABASE)
+    evaluator, reader = made.env["RTI_EVALUATOR_URL"], made.env["RTI_READER_URL"]
+    for statement in ("select from realtime.messages", "insert into realtime.messages (topic, extension) values ('a', 'b')"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            ask(evaluator, statement)
+    for statement in ("delete from realtime.messages", "drop table realtime.messages"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            ask(reader, statement)
+    for function in ("keep_partitions(1)", "make_partition('2026-01-01')"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            ask(evaluator, f"select realtime_inspector.{function}")
+    ask(database, "create role nobody_in_particular login password 'secret'")
+    try:
+        for function in ("probe_rows('a')", "keep_partitions(1)"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                ask(address(database, user="nobody_in_particular"), f"select realtime_inspector.{function}")
+    finally:
+        ask(database, "drop role nobody_in_particular")
+
+
+async def test_each_role_writes_only_where_a_policy_lets_it(database: str) -> None:
+    await prepare(database, SUPABASE)
+    ask(database, "create policy p on realtime.messages for insert to anon with check (topic = 'open')")
+    with psycopg.connect(database, autocommit=True) as session:
+        notices: list[str] = []
+        session.add_notice_handler(lambda told: notices.append(str(told.message_primary)))
+        session.execute("set role anon")
+        session.execute("select realtime.send('{}', 'e', 'open'), realtime.send('{}', 'e', 'closed')")
+        assert len(notices) == 1
+        assert notices[0].startswith("WarnSendingBroadcastMessage: ")
+        session.execute("reset role")
+        assert session.execute("select topic, private, payload ->> 'id' = id::text from realtime.messages").fetchall() == [
+            ("open", True, True)
+        ]
