@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from uvicorn import Config, Server
 
+from realtime_inspector.app import limits
 from realtime_inspector.broker.local import LocalBroker
 from realtime_inspector.channel.effects import Effect
 from realtime_inspector.channel.limits import Limits
@@ -91,7 +92,7 @@ async def parts(
         authorize=(world or World()).authorize,
         channels=channels or NoChannels(),
         moment=lambda: "now",
-        limits=Limits(channels=settings.channels_per_socket),
+        limits=limits(settings),
         metrics=metrics,
     )
     wire = Wire(outbox, settings.queue_bytes, settings.queue_seconds, count)
