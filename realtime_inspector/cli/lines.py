@@ -17,33 +17,35 @@ KINDS: Final = {
 """The type to choose by with --type, for each event on the wire that is shown."""
 
 
-def people(event: str, payload: Mapping[str, Any], time: str) -> Iterator[str]:
-    """The lines that say it to somebody who watches. `time`: shown in front of each."""
-    for record in records(event, payload):
-        match record:
-            case {"type": "changes", "event": word, "schema": schema, "table": table}:
-                where, what = f"{schema}.{table}", _change(record)
-            case {"type": "broadcast", "event": what_event, "payload": content}:
-                word, where, what = "BROADCAST", str(what_event), _json(content)
-            case {"event": word, "key": key, "metas": metas}:
-                word, where, what = str(word).upper(), str(key), _json(metas)
-            case _:
-                continue
-        label = click.style(f"{printable(str(word)):<9}", fg=COLOURS.get(str(word), "magenta"))
-        yield f"{click.style(time, dim=True)}  {label}  {printable(where)}  {what}"
+def said(record: Mapping[str, Any], time: str) -> Iterator[str]:
+    """The line that says one event; nothing for what is malformed."""
+    match record:
+        case {"type": "changes", "event": word, "schema": schema, "table": table}:
+            where, what = f"{schema}.{table}", _change(record)
+        case {"type": "broadcast", "event": what_event, "payload": content}:
+            word, where, what = "BROADCAST", str(what_event), _json(content)
+        case {"event": word, "key": key, "metas": metas}:
+            word, where, what = str(word).upper(), str(key), _json(metas)
+        case _:
+            return
+    label = click.style(f"{printable(str(word)):<9}", fg=COLOURS.get(str(word), "magenta"))
+    yield f"{click.style(time, dim=True)}  {label}  {printable(where)}  {what}"
 
 
-def programs(event: str, payload: Mapping[str, Any]) -> Iterator[str]:
-    """The same as JSON objects with `type`: changes, broadcast or presence."""
-    for record in records(event, payload):
-        yield _json(record)
+def program(record: Mapping[str, Any]) -> str:
+    """The same as a JSON object for programs."""
+    return _json(record)
 
 
 def records(event: str, payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One object per change, broadcast, or presence that was there, came or went; nothing for what is malformed."""
+    """One object per change, broadcast, or presence that was there, came or went; nothing for what is malformed.
+
+    Each has `type`: changes, broadcast or presence.
+    """
     match event, payload:
         case "postgres_changes", {"data": {"type": str(operation), "schema": str(), "table": str()} as data}:
-            yield {**data, "type": "changes", "event": operation}
+            named = {"event_id": payload["event_id"]} if "event_id" in payload else {}
+            yield {**data, "type": "changes", "event": operation, **named}
         case "broadcast", {"event": name}:
             yield {"type": "broadcast", "event": name, "payload": payload.get("payload")}
         case "presence_state", _:

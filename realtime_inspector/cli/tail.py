@@ -1,17 +1,25 @@
 """`realtime-inspector tail`: what somebody would receive, in the terminal."""
 
 import asyncio
+import os
 import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any, Final, TextIO, assert_never
 
 import click
 
 from realtime_inspector.cli import options
-from realtime_inspector.cli.lines import KINDS, people, printable, programs
+from realtime_inspector.cli.calling import post
+from realtime_inspector.cli.company import Company
+from realtime_inspector.cli.lines import KINDS, printable, records
 from realtime_inspector.cli.running import run
+from realtime_inspector.cli.screen import Screen
+from realtime_inspector.cli.search import Search, parse
+from realtime_inspector.cli.tape import begin, play
 from realtime_inspector.errors import InvalidInput
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.server.client import Arrival, Channel, Joined, Lost, follow
@@ -45,56 +53,124 @@ identity_option: Final = click.option(
 )
 
 
+def _identities(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    return {value: _identity(context, parameter, value) for value in values or ("anon",)}
+
+
+def _search(_context: click.Context, _parameter: click.Parameter, value: str) -> Search:
+    try:
+        return parse(value)
+    except InvalidInput as error:
+        raise click.BadParameter(error.text) from error
+
+
 @click.command("tail")
 @click.argument("channel", default="tail")
 @click.option("--table", metavar="[SCHEMA.]TABLE", default="public.*", help="Changes of this table only.")
 @click.option("--type", "types", callback=_types, default=",".join(TYPES), show_default=True, metavar="A,B", help="What to show.")
-@identity_option
+@click.option(
+    "--as",
+    "identities",
+    callback=_identities,
+    multiple=True,
+    metavar="user:ID|anon|service",
+    help="Otherwise anon; several to compare them.",
+)
 @options.claims
+@click.option(
+    "--search",
+    callback=_search,
+    default="",
+    metavar="TEXT",
+    help="As on the page: table:, op:, user:, verdict:, new.column:, text, /pattern/, -not.",
+)
+@click.option(
+    "--why", is_flag=True, help="Ask why those who did not receive an event did not; it is written into the audit trail."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and nothing else on standard output.")
+@click.option("--record", type=click.File("w", "utf-8"), metavar="FILE", help="Keep what is shown.")
+@click.option("--replay", type=options.FILE, metavar="FILE", help="Show what was kept, without a service.")
 @click.option("--url", metavar="URL", help="Where the service is; otherwise as its settings say.")
 @options.env_file
 @options.config
+@click.pass_context
 def command(
+    context: click.Context,
     channel: str,
     table: str,
     types: frozenset[str],
-    identity: dict[str, Any],
+    identities: dict[str, dict[str, Any]],
     claims: dict[str, Any],
+    search: Search,
+    why: bool,
     as_json: bool,
+    record: TextIO | None,
+    replay: Path | None,
     url: str | None,
     env_file: Path | None,
     config: Path | None,
 ) -> None:
     """Watch CHANNEL as somebody would receive it, until Ctrl-C. It comes back by itself when it is cut off.
 
-    user:ID stands for the role authenticated and that `sub`; what policies read besides comes with --claims.
+    user:ID stands for the role authenticated and that `sub`; what policies read besides comes with --claims. With several --as
+    each event is one line, with a mark for each of them.
 
     \b
     realtime-inspector tail --table tweets --as service --env-file shop.env
-    realtime-inspector tail --table tweets --as user:4f1c… --env-file shop.env
+    realtime-inspector tail --table tweets --as service --as user:4f1c… --why --env-file shop.env
     realtime-inspector tail room:1 --type broadcast,presence --json --env-file shop.env | jq .payload
     """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+    screen = Screen(search, as_json, record)
+    if replay is not None:
+        for at, event, receipts in play(replay):
+            screen.show(at, event, receipts)
+        return
     settings = options.load(env_file, config)
     key = options.signing_key(settings)
-    if identity["role"] not in settings.allowed_roles:
-        hint = f"RTI_ALLOWED_ROLES allows {', '.join(settings.allowed_roles)}."
-        raise InvalidInput(f"The service lets nobody in as {identity['role']}", hint=hint)
+    for identity in identities.values():
+        if identity["role"] not in settings.allowed_roles:
+            hint = f"RTI_ALLOWED_ROLES allows {', '.join(settings.allowed_roles)}."
+            raise InvalidInput(f"The service lets nobody in as {identity['role']}", hint=hint)
     parties = {name: value for name, value in (("aud", settings.jwt_audience), ("iss", settings.jwt_issuer)) if value}
+    whole = {name: {**claims, **parties, **identity} for name, identity in identities.items()}
+    if record is not None:
+        begin(record, channel, list(identities))
 
-    def mint() -> str:
+    def mint(name: str) -> str:
         now = int(time.time())
-        return sign({**claims, **parties, **identity, "iat": now, "exp": now + TOKEN_SECONDS}, key)
+        return sign({**whole[name], "iat": now, "exp": now + TOKEN_SECONDS}, key)
+
+    asking = ThreadPoolExecutor(1)  # in order, and beside the connections
+
+    def told(event: Mapping[str, Any], receipts: Mapping[str, bool]) -> None:
+        now = f"{datetime.now():%H:%M:%S.%f}"[:-3]
+        if why:
+            asking.submit(screen.show, now, event, receipts, reasons)
+        else:
+            screen.show(now, event, receipts)
+
+    def reasons(event_id: str, name: str) -> str:
+        role, own = whole[name]["role"], {key: value for key, value in whole[name].items() if key != "role"}
+        answer = post(settings, url, "/api/v1/why", {"event_id": event_id, "role": role, "claims": own}, None)
+        return str(answer["sentence"])
 
     plan = Channel(url or f"http://127.0.0.1:{settings.port}", f"realtime:{channel}", _config(table, types))
-    who = identity.get("sub") or identity["role"]
+    company = Company(list(identities), told)
+
+    async def watch(name: str) -> None:
+        who = identities[name].get("sub") or identities[name]["role"]
+        async with aclosing(follow(plan, lambda: mint(name))) as happenings:
+            async for happening in happenings:
+                for event in _events(happening, f"{channel} as {who}", types):
+                    company.receive(name, event)
 
     async def work(_stop: asyncio.Event) -> None:
-        async with aclosing(follow(plan, mint)) as happenings:
-            async for happening in happenings:
-                _tell(happening, f"{channel} as {who}", types, as_json)
+        await asyncio.gather(*map(watch, identities))
 
     run(work, grace=0)
+    asking.shutdown(cancel_futures=True)
 
 
 def _config(table: str, types: frozenset[str]) -> dict[str, Any]:
@@ -108,8 +184,8 @@ def _config(table: str, types: frozenset[str]) -> dict[str, Any]:
     }
 
 
-def _tell(happening: Joined | Lost | Arrival, where: str, types: frozenset[str], as_json: bool) -> None:
-    """Events go to standard output; what happens to the connection goes to standard error."""
+def _events(happening: Joined | Lost | Arrival, where: str, types: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """The events of it, for standard output; what happens to the connection goes to standard error."""
     match happening:
         case Joined():
             click.echo(f"Listening to {where}.", err=True)
@@ -120,8 +196,6 @@ def _tell(happening: Joined | Lost | Arrival, where: str, types: frozenset[str],
                 click.echo(f"The service says: {printable(str(payload.get('message')))}", err=True)
         case Arrival(event, payload):
             if KINDS.get(event) in types:
-                now = f"{datetime.now():%H:%M:%S.%f}"[:-3]
-                for line in programs(event, payload) if as_json else people(event, payload, now):
-                    click.echo(line)
+                yield from records(event, payload)
         case _:
             assert_never(happening)

@@ -5,7 +5,8 @@ import json
 import click
 import pytest
 
-from realtime_inspector.cli.lines import people, printable, programs
+from realtime_inspector.cli import lines
+from realtime_inspector.cli.lines import printable, program, records
 
 CHANGE = {
     "ids": [1],
@@ -26,7 +27,11 @@ HOSTILE = "\x1b[2J\r\n\x07\u202egnp\x7f\x9b\U000e0001"
 
 
 def said(event: str, payload: dict[str, object]) -> list[str]:
-    return [click.unstyle(line) for line in people(event, payload, "12:00:00.000")]
+    return [click.unstyle(line) for record in records(event, payload) for line in lines.said(record, "12:00:00.000")]
+
+
+def programs(event: str, payload: dict[str, object]) -> list[str]:
+    return [program(record) for record in records(event, payload)]
 
 
 def test_a_change_says_operation_table_and_rows() -> None:
@@ -67,7 +72,7 @@ def test_programs_get_one_object_a_line() -> None:
     ],
 )
 def test_what_strangers_write_stays_one_line_of_text(event: str, payload: dict[str, object]) -> None:
-    (styled,) = people(event, payload, "12:00:00.000")
+    (styled,) = [line for record in records(event, payload) for line in lines.said(record, "12:00:00.000")]
     assert styled.count("\x1b") == 4  # the time and the label, each switched on and off
     assert click.unstyle(styled).isprintable()
     (row,) = programs(event, payload)

@@ -177,6 +177,31 @@ def test_tail_says_it_in_words(demo: dict[str, Any]) -> None:
         assert 'DELETE     public.countries  {"id":4711' in command.line()
 
 
+def test_tail_compares_identities_says_why_records_and_replays(demo: dict[str, Any], tmp_path: Path) -> None:
+    alice, bob, tape = f"user:{account(demo, 'alice')['id']}", f"user:{account(demo, 'bob')['id']}", str(tmp_path / "tape")
+    identities = ("--as", "service", "--as", alice, "--as", bob)
+    where = ("--table", "tweets", "--url", demo["url"], "--search", "new.content:compared -skipped")
+    with running("tail", *identities, *where, "--why", "--record", tape, RTI_JWT_SECRET=demo["jwt_secret"]) as command:
+        for who in ("service_role", alice.removeprefix("user:"), bob.removeprefix("user:")):
+            command.wait_for(f"Listening to tail as {who}")
+        tweet(demo, "alice", "compared and skipped")
+        tweet(demo, "alice", "compared")
+        line = command.line()
+        assert line.endswith(f"  \u2713 service  \u2713 {alice}  \u2717 {bob}")
+        assert '"content":"compared"' in line
+        assert "\x1b" not in line
+        assert command.line().startswith(f"    {bob}: ")
+        assert command.stop(signal.SIGINT) == 0
+    with running("tail", "--replay", tape, "--search", "verdict:denied", "--json") as command:
+        kept = json.loads(command.line())
+        assert (kept["record"]["content"], kept["receipts"]) == ("compared", {"service": True, alice: True, bob: False})
+    with running("tail", "--replay", tape, "--search", "op:delete") as command:
+        assert command.rest(command.said) == []
+    (tmp_path / "other").write_text("{}")
+    with running("tail", "--replay", str(tmp_path / "other")) as command:
+        command.wait_for("is no recording")
+
+
 def test_tail_carries_further_claims(demo: dict[str, Any]) -> None:
     editor = ("--as", f"user:{account(demo, 'dave')['id']}", "--claims", '{"app_metadata": {"role": "editor"}}')
     with running(

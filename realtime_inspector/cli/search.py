@@ -1,0 +1,92 @@
+"""The search language of the page, for what `tail` shows: words, "phrases", /patterns/, field:value and -not; all must hold."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from realtime_inspector.errors import InvalidInput
+
+FIELDS: Final = ("table", "schema", "op", "kind", "user", "verdict", "new", "old")
+"""What may stand before a colon; `new` and `old` with a column: new.status:ready."""
+_TERM: Final = re.compile(r'(-?)(?:([a-z_]+(?:\.[^\s:"]+)?):)?("(?:[^"\\]|\\.)*"?|/(?:[^/\\]|\\.)+/i?|[^\s]+)', re.IGNORECASE)
+
+Record = Mapping[str, Any]
+Receipts = Mapping[str, bool]
+"""Of each identity that looks, whether it received the event."""
+Search = Callable[[Record, Receipts], bool]
+_Matches = Callable[[str], bool]
+
+
+def parse(text: str) -> Search:
+    """The search that the text stands for. Raises InvalidInput for what is none."""
+    tests: list[Search] = []
+    together: list[Callable[[str, bool], bool]] = []
+    for negation, field, value in _TERM.findall(text.strip()):
+        name, _, column = field.lower().partition(".")
+        if name not in FIELDS:
+            tests.append(_turned(negation, _anywhere(_matcher(f"{field}:{value}" if field else value))))
+        elif name in ("user", "verdict"):
+            receipt = _of_receipt(name, _matcher(value))
+            if negation:
+                tests.append(_turned(negation, _some([receipt])))
+            else:
+                together.append(receipt)
+        else:
+            tests.append(_turned(negation, _of_record(name, column, _matcher(value))))
+    if together:
+        tests.append(_some(together))
+    return lambda record, receipts: all(test(record, receipts) for test in tests)
+
+
+def _turned(negation: str, test: Search) -> Search:
+    return (lambda record, receipts: not test(record, receipts)) if negation else test
+
+
+def _some(together: list[Callable[[str, bool], bool]]) -> Search:
+    """All of them hold of one and the same identity."""
+    return lambda _, receipts: any(all(test(who, got) for test in together) for who, got in receipts.items())
+
+
+def _of_receipt(name: str, matches: _Matches) -> Callable[[str, bool], bool]:
+    if name == "user":
+        return lambda who, _: matches(who)
+    return lambda _, got: matches("delivered" if got else "denied")
+
+
+def _of_record(name: str, column: str, matches: _Matches) -> Search:
+    if name in ("new", "old"):
+        if not column:
+            raise InvalidInput(f"{name}: needs a column", hint=f"Write {name}.status:ready.")
+        side = "record" if name == "new" else "old_record"
+
+        def of_column(record: Record, _: Receipts) -> bool:
+            row = {key.lower(): value for key, value in (record.get(side) or {}).items()}
+            return column in row and matches(_text(row[column]))
+
+        return of_column
+    place = {"op": "event", "kind": "type"}.get(name, name)
+    return lambda record, _: matches(str(record.get(place, "")))
+
+
+def _anywhere(matches: _Matches) -> Search:
+    return lambda record, _: matches(orjson.dumps(record).decode())
+
+
+def _matcher(value: str) -> _Matches:
+    pattern = re.fullmatch(r"/(.+)/(i?)", value, re.DOTALL)
+    if pattern is None:
+        plain = re.sub(r"\\(.)", r"\1", value[1:].removesuffix('"')) if value.startswith('"') else value
+        return lambda text: plain.lower() in text.lower()
+    try:
+        own = re.compile(pattern[1], re.IGNORECASE if pattern[2] else 0)
+    except re.error as error:
+        raise InvalidInput(
+            f"/{pattern[1]}/ is not a valid pattern: {error}", hint="Correct it, or search for plain text."
+        ) from error
+    return lambda text: own.search(text) is not None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
