@@ -22,7 +22,7 @@ from realtime_inspector.postgres.tracer import Inquiry, Tracer, Tracing, Tuple
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility import caveats
 from realtime_inspector.visibility.asking import Candidate, Question, Receiver
-from realtime_inspector.visibility.explanation import Explanation, Judged, judged, selected
+from realtime_inspector.visibility.explanation import Explanation, Judged, Publishing, judged, selected
 from realtime_inspector.visibility.facts import Shape
 from realtime_inspector.visibility.trace import Circumstances, PolicyFacts, Raised, Sighted, begun, combine
 from realtime_inspector.visibility.verdicts import Evidence
@@ -37,7 +37,7 @@ class _Subject:
     """The row in question. `wanted`: how to find it; `old`: as it was, by column; `changed`: tables of its transaction."""
 
     shape: Shape
-    published: bool
+    publishing: Publishing
     wanted: Wanted
     operation: Operation | None = None
     old: Texts | None = None
@@ -105,7 +105,8 @@ class Inquirer:
             return await self._by_key(question)
         transaction, change = event = await self._event(question.event_id)
         shape = await self._shape(change.relation)
-        published = (await self._catalog.named(shape.schema, shape.name, self._settings.publication))[1]
+        named = await self._catalog.named(shape.schema, shape.name, self._settings.publication)
+        publishing = named[1] if named else Publishing(published=False)
         relation = as_now(change.relation, shape)
         found = keys(relation, [change], shape) if relation else None
         if relation is None or found is None:
@@ -113,12 +114,13 @@ class Inquirer:
         wanted = Wanted(shape, found.distinct, found.content)
         old, extra = _old_of(change, relation, question.old)
         changed = tuple(dict.fromkeys(f"{c.relation.schema}.{c.relation.name}" for c in transaction.changes))
-        return _Subject(shape, published, wanted, change.operation, old, changed, extra, event)
+        return _Subject(shape, publishing, wanted, change.operation, old, changed, extra, event)
 
     async def _by_key(self, question: Question) -> _Subject:
-        oid, published = await self._catalog.named(question.schema, question.table, self._settings.publication)
-        if oid is None:
+        found = await self._catalog.named(question.schema, question.table, self._settings.publication)
+        if found is None:
             raise InvalidInput(f"There is no table {question.schema}.{question.table}")
+        oid, publishing = found
         named = (oid, question.schema, question.table)
         relation = self._relations.setdefault(named, Relation(*named, ReplicaIdentity.DEFAULT, ()))
         shape = await self._shape(relation)
@@ -130,7 +132,7 @@ class Inquirer:
         if not question.key and question.old is None:
             raise InvalidInput("Neither event_id nor key is given", hint=f"Name the row by {', '.join(names) or 'its columns'}.")
         wanted = Wanted(shape, [tuple(question.key[name] for name in names)] if question.key else [], () if shape.key else names)
-        return _Subject(shape, published, wanted, question.operation, question.old)
+        return _Subject(shape, publishing, wanted, question.operation, question.old)
 
     async def _shape(self, relation: Relation) -> Shape:
         (shape,) = await self._catalog.shapes([relation])
@@ -175,7 +177,7 @@ class Inquirer:
             operation=subject.operation,
             identity=identity,
             circumstances=circumstances,
-            published=subject.published,
+            publishing=subject.publishing,
             refused=standing.refused.detail if standing.refused else "",
             new=new,
             old=old,

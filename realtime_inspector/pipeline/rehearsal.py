@@ -107,10 +107,10 @@ class Rehearsal:
         return [(row, dict(zip(names, row.values, strict=True))) for row in fetched.rows.values()]
 
     async def _shape(self, table: Table) -> Shape:
-        oid, _ = await self._catalog.named(*table, self._settings.publication)
-        if oid is None:
+        found = await self._catalog.named(*table, self._settings.publication)
+        if found is None:
             raise InvalidInput(f"There is no table {'.'.join(table)}")
-        (shape,) = await self._catalog.shapes([Relation(oid, *table, ReplicaIdentity.DEFAULT, ())])
+        (shape,) = await self._catalog.shapes([Relation(found[0], *table, ReplicaIdentity.DEFAULT, ())])
         if shape is None or shape.is_partition:
             raise InvalidInput(f"{'.'.join(table)} is a partition", hint="Its root has the policies that count: name that one.")
         return shape

@@ -17,6 +17,7 @@ from realtime_inspector.postgres.connect import FAULTS, Connection, connect
 from realtime_inspector.postgres.rights import ACCESS
 from realtime_inspector.postgres.shapes import read_shapes
 from realtime_inspector.replication.values import TypeCatalog, build_catalog
+from realtime_inspector.visibility.explanation import Publishing
 from realtime_inspector.visibility.facts import ColumnFacts, Shape
 from realtime_inspector.visibility.filters import Condition
 
@@ -110,11 +111,13 @@ class Catalog:
             self._shapes.update({id(relation): (relation, found.get(relation.oid)) for relation in missing})
         return [self._shapes[id(relation)][1] for relation in relations]
 
-    async def named(self, schema: str, name: str, publication: str) -> tuple[int | None, bool]:
-        """The oid of the table that is called so, None if there is none, and whether the publication has it."""
+    async def named(self, schema: str, name: str, publication: str) -> tuple[int, Publishing] | None:
+        """The oid of the table that is called so, and what of it is published; None if there is none."""
         async with self._asking() as connection:
             row = await connection.fetchrow(sql.load("named_table"), schema, name, publication)
-        return (None, False) if row is None else (row["oid"], row["published"])
+        if row is None:
+            return None
+        return row["oid"], Publishing(row["published"], frozenset(row["operations"]), row["row_filter"] or "")
 
     async def types_hold(self, oids: Iterable[int]) -> bool:
         """Whether composite types within these still have the fields that `types` knows."""

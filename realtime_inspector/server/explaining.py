@@ -29,7 +29,7 @@ def explained(e: Explanation) -> dict[str, object]:
         "claims_digest": e.claims_digest,
         "bypass": c.bypass,
         "row_security": {"on": c.row_security, "forced": c.forced, "owner": c.owner, "owns": c.owns},
-        "published": e.published,
+        "published": e.publishing.published,
         "grants": {"schema_usage": c.schema_usage, "table": c.whole_table, "columns_denied": list(c.columns_denied)},
         "ladder": [{"step": step.step, "state": step.state, "fact": step.fact} for step in ladder(e)],
         "policies": _policies(judged, gone=e.new is None) if judged else [],

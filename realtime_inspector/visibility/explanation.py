@@ -69,6 +69,15 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class Publishing:
+    """What the publication has of a table. `row_filter`: rows that do not pass it are not in the stream."""
+
+    published: bool
+    operations: frozenset[str] = frozenset()
+    row_filter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Everything that is told about one row and one identity. `old`: the row as it was before, where that is known.
 
@@ -81,7 +90,7 @@ class Explanation:
     operation: Operation | None
     identity: Identity
     circumstances: Circumstances
-    published: bool
+    publishing: Publishing
     refused: str
     new: Judged | None
     old: Judged | None
@@ -132,9 +141,7 @@ def ladder(explanation: Explanation) -> tuple[Step, ...]:
     e, c = explanation, explanation.circumstances
     steps = [
         _subscribed(e.live, f"{e.schema}.{e.table}"),
-        Step("published", "passed", "the publication has the table")
-        if e.published
-        else Step("published", "failed", "the publication does not have the table, so no change of it is seen"),
+        _published(e.publishing, e.operation),
         _granted(e),
         _row_security(c),
         _policies(e),
@@ -202,6 +209,16 @@ def _subscribed(live: Live | None, table: str) -> Step:
     if live.topics:
         return Step("subscribed", "passed", f"joined {', '.join(live.topics)}")
     return Step("subscribed", "failed", f"joined {', '.join(live.elsewhere)}, but asked for no change of {table} there")
+
+
+def _published(publishing: Publishing, operation: Operation | None) -> Step:
+    if not publishing.published:
+        return Step("published", "failed", "the publication does not have the table, so no change of it is seen")
+    if operation in (Operation.INSERT, Operation.UPDATE, Operation.DELETE) and operation not in publishing.operations:
+        return Step("published", "failed", f"the publication leaves out {operation}")
+    if publishing.row_filter:
+        return Step("published", "passed", f"the publication has those rows of the table for which {publishing.row_filter}")
+    return Step("published", "passed", "the publication has the table")
 
 
 def _granted(e: Explanation) -> Step:

@@ -1,5 +1,6 @@
 """Why an identity sees a row: the trace of real policies on a real Postgres, beside the row selected as that identity."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from realtime_inspector.errors import InvalidInput, NotFound, RealtimeError
 from realtime_inspector.identity.tokens import canonical
-from realtime_inspector.model import Change, Identity, Transaction
-from realtime_inspector.pipeline.inquiry import Inquirer
+from realtime_inspector.model import Change, Column, Identity, Operation, Position, Relation, ReplicaIdentity, Transaction
+from realtime_inspector.pipeline.inquiry import Find, Inquirer
 from realtime_inspector.pipeline.receivers import Receivers
 from realtime_inspector.ports import Outlet
 from realtime_inspector.server.explaining import explained
@@ -43,7 +44,7 @@ async def nothing(_: str) -> tuple[Transaction, Change] | None:
 class Asking:
     """The inquirer, and its answers as an admin gets them."""
 
-    def __init__(self, engine: Engine, **settings: Any) -> None:
+    def __init__(self, engine: Engine, find: Find | None = None, **settings: Any) -> None:
         self.settings = Settings(
             reader_url=engine.reader,
             evaluator_url=engine.evaluator,
@@ -52,7 +53,7 @@ class Asking:
             **settings,
         )
         index: Index[Outlet] = Index()
-        self.inquirer = Inquirer(self.settings, nothing, Receivers.open(self.settings, index))
+        self.inquirer = Inquirer(self.settings, find or nothing, Receivers.open(self.settings, index))
 
     async def why(self, key: str | None = "1", who: Identity | None = None, table: str = "posts", **more: Any) -> dict[str, Any]:
         named = {"key": {"id": key}} if key is not None else {}
@@ -286,3 +287,31 @@ async def test_what_cannot_be_asked_is_refused_with_a_sentence(engine: Engine, a
     with pytest.raises(NotFound):
         await asking.inquirer.why(Question(identity(), event_id="A" * 27))
     assert (await asking.why("1"))["verdict"] == "denied"
+
+
+def updated(engine: Engine) -> tuple[Transaction, Change]:
+    """An UPDATE of a post with its old row, in a transaction that also wrote a membership."""
+    types = engine.run("select attname, atttypid::int8 from pg_attribute where attrelid = 'posts'::regclass and attnum > 0")
+    columns = tuple(Column(str(name), int(str(oid)), is_key=True) for name, oid in types)
+    posts = Relation(engine.oid("posts"), "public", "posts", ReplicaIdentity.FULL, columns)
+    member = Relation(engine.oid("member"), "public", "member", ReplicaIdentity.DEFAULT, ())
+    new = ("1", ANN, "red", "1", "x")
+    change = Change(Position(7, 1), Operation.UPDATE, posts, new, ("1", BOB, "red", "1", "x"), old_is_full=True)
+    return Transaction(None, 7, 0, (Change(Position(7, 0), Operation.INSERT, member, ()), change), 8), change
+
+
+async def test_an_event_is_explained_with_the_row_before_it_and_what_else_its_transaction_changed(engine: Engine) -> None:
+    engine.run(SCHEMA + "alter table posts replica identity full; alter publication supabase_realtime set (publish = 'insert');")
+    engine.run("create policy own on posts using (owner = auth.uid() or tag in (select m.tag from member m))")
+    asking = Asking(engine, find=lambda _: asyncio.sleep(0, updated(engine)))
+    try:
+        answer = explained(await asking.inquirer.why(Question(identity(), event_id="any")))
+    finally:
+        await asking.inquirer.close()
+    assert (answer["verdict"], answer["agrees"], answer["operation"]) == ("allowed", True, "UPDATE")
+    assert {each["code"]: each["text"].rpartition(": ")[2] for each in answer["caveats"]}["tables_changed"] == "public.member"
+    assert answer["old"]["verdict"] == "denied"
+    assert [leaf["result"] for leaf in answer["old"]["policies"][0]["leaves"]] == [False, False]
+    assert {"evaluated_now", "tables_changed"} <= {each["code"] for each in answer["old"]["caveats"]}
+    (published,) = [step for step in answer["ladder"] if step["step"] == "published"]
+    assert (published["state"], published["fact"]) == ("failed", "the publication leaves out UPDATE")

@@ -186,6 +186,7 @@ def test_every_lint_has_a_case() -> None:
     assert [case.name for case in CASES] == [each.name for each in LINTS]
 
 
+@pytest.mark.every_version
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_lint_finds_its_fault_and_the_remedy_mends_it(engine: Engine, case: Case) -> None:
     engine.run(ROLES + case.wrong)
@@ -200,6 +201,7 @@ async def test_a_lint_finds_its_fault_and_the_remedy_mends_it(engine: Engine, ca
     engine.run("alter role lint_loner noinherit; revoke lint_team from lint_loner; grant lint_team to lint_loner")
 
 
+@pytest.mark.every_version
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_lint_is_silent_where_all_is_well(engine: Engine, case: Case) -> None:
     engine.run(ROLES + case.right)

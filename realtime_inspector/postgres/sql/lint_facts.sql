@@ -4,7 +4,8 @@ with roles as (
   select r.oid, r.rolname, r.rolsuper or r.rolbypassrls as bypasses from pg_catalog.pg_roles r where r.rolname = any ($2::text[])
 ),
 published as (
-  select c.oid, p.attnames::text[] as columns
+  -- Postgres 14 has no column lists; before 18 the view has generated columns, and the log has not
+  select c.oid, to_jsonb(p) -> 'attnames' as columns
   from pg_catalog.pg_publication_tables p
   join pg_catalog.pg_namespace n on n.nspname = p.schemaname
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
@@ -76,7 +77,8 @@ select json_build_object(
         select coalesce(json_agg(a.attname order by a.attnum), '[]') from pg_catalog.pg_attribute a
         left join published on published.oid = c.oid
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and published.oid is not null
-          and not a.attname = any (published.columns)),
+          and (not coalesce(published.columns ? a.attname::text, true)
+            or (a.attgenerated <> '' and current_setting('server_version_num')::int < 180000))),
       'invoker', coalesce(c.reloptions::text ~* 'security_invoker=(on|true|1|yes)', false),
       'underneath', (
         select coalesce(json_agg(distinct tn.nspname || '.' || t.relname), '[]')
