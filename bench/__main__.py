@@ -25,6 +25,7 @@ NAMES = (
     "fuzz",
     "herd",
     "autobahn",
+    "bombs",
     "isolation",
 )
 

@@ -212,10 +212,10 @@ async def test_a_fault_of_ours_costs_one_audience_a_gap_and_the_others_nothing(
     """The fault is planted: rendering fails for everybody but the service role."""
     genuine = Rendering.frames
 
-    def faulty(self: Rendering, key: AudienceKey, *others: Any) -> list[bytes]:
+    def faulty(self: Rendering, key: AudienceKey, *others: Any, **more: Any) -> list[bytes]:
         if key.identity != SERVICE:
             raise ZeroDivisionError
-        return genuine(self, key, *others)
+        return genuine(self, key, *others, **more)
 
     monkeypatch.setattr(Rendering, "frames", faulty)
     service = await start(SCHEMA)
