@@ -152,5 +152,5 @@ def test_a_stale_answer_that_counts_is_noticed(monkeypatch: Patch) -> None:
         return genuine(self, channel.awaited[0] if channel and channel.awaited else ticket, outcome, now)
 
     monkeypatch.setattr(Session, "resolve", resolve)
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, ValueError)):  # as the stale answer is taken, the real one has nothing left to ask
         test_session.test_of_two_refreshes_the_last_counts()
