@@ -26,10 +26,10 @@ import { token } from "./model/session.js";
  * @typedef {{ state: "all" | "some" | "none" | "raises" | "no_grant", visible: number, sampled: number, policies: any[] }} Cell
  * @typedef {{ table: any, role?: string, identity?: any, cells: Record<string, Cell> }} MatrixRow
  * @typedef {{ columns: { name: string, type: string }[], rows: (string | null)[][], row_count: number, truncated: boolean,
- *   command: string, mode: string, milliseconds: number, notices: any[] }} Result
+ *   command: string, mode: string, milliseconds: number, notices: any[], results?: Result[] }} Result
  * @typedef {{ id: number | string, at: string, action: string, admin_user_id: string | null, session_id: string | null,
  *   detail: any, ip_address: string | null, user_agent: string | null, hash: string }} Entry
- * @typedef {{ id: string, peer: string, role: string, subject: string | null, vsn: string, opened_at: string, topics: string[],
+ * @typedef {{ id: string, peer: string, role: string, subject: string | null, vsn: string, opened_at: number, topics: string[],
  *   sent: number, sent_bytes: number, dropped: number, queued_bytes: number,
  *   impersonation: { session_id: string, actor: string } | null }} Connection
  */
@@ -66,7 +66,7 @@ export const fetchRows = (schema, table, parameters) =>
   get(`api/v1/tables/${encodeURIComponent(schema)}/${encodeURIComponent(table)}/rows?${query(parameters)}`);
 /** @returns {Promise<{ entries: Entry[], total: number, limit: number, offset: number }>} */
 export const fetchAudit = (parameters) => get(`api/v1/audit?${query(parameters)}`);
-/** @returns {Promise<{ intact: boolean, entries: number, head?: string, first_broken?: { id: string, why: string } }>} */
+/** @returns {Promise<{ intact: boolean, entries: number, head?: string, first_broken?: { id: number | null, why: string } }>} */
 export const verifyAudit = () => get("api/v1/audit/verify");
 /** @returns {Promise<{ sessions: any[], total: number }>} */
 export const fetchSessions = (parameters) => get(`api/v1/auth/impersonate/sessions?${query(parameters)}`);

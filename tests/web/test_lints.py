@@ -1,4 +1,4 @@
-"""The lints of the section Policies: found, mended with the SQL they give, and gone at the next check."""
+"""The section Lints: found, mended with the SQL they give, and gone at the next check."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.web.test_why import ATTACK
 
 
 def open_lints(inspector: Inspector) -> Locator:
-    inspector.page.get_by_role("navigation", name="Sections").first.get_by_role("link", name="Policies").click()
+    inspector.page.get_by_role("navigation", name="Sections").first.get_by_role("link", name="Lints").click()
     lints = inspector.page.get_by_role("complementary", name="Lints")
     expect(lints.get_by_role("status").first).to_contain_text("checked")
     return lints
@@ -62,7 +62,6 @@ def test_worse_findings_come_first_and_the_sum_is_said(inspector: Inspector, ope
 def test_lints_fit_every_width(inspector: Inspector, open_table: str, width: int) -> None:
     inspector.page.set_viewport_size({"width": 1440, "height": 860})
     lints = open_lints(inspector)
-    inspector.page.evaluate("import('/inspector/model/choice.js').then((choice) => choice.goTo('policies', 'lints'))")
     inspector.page.set_viewport_size({"width": width, "height": 860})
     expect(lints.get_by_text(open_table).first).to_be_visible()
     if width < 760:

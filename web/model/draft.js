@@ -4,7 +4,8 @@ import { askAssistant, fetchTemplates, tryPolicy } from "../admin.js";
 import { identities, live } from "./identities.js";
 import { sessionOf } from "./desk.js";
 import { policies } from "./matrix.js";
-import { readPolicy, writePolicy } from "./policysql.js";
+import { readScript, writePolicy } from "./policysql.js";
+import { quoted } from "./sql.js";
 import { Question } from "./question.js";
 
 export const draft = signal("");
@@ -16,11 +17,18 @@ export const assistant = new Question(askAssistant);
 /** The text that was tried last. */
 export const triedText = signal("");
 
-export const readDraft = computed(() => (draft.value.trim() ? readPolicy(draft.value) : null));
+export const readDraft = computed(() => (draft.value.trim() ? readScript(draft.value) : null));
+/** Which of the text's policies is tried: they are tried one at a time. */
+export const which = signal(0);
+
+export const draftPolicy = computed(() => {
+  const policies = readDraft.value?.policies ?? [];
+  return policies[Math.min(which.value, policies.length - 1)];
+});
 
 /** The table that the draft is on, as the service lists it. */
 export const draftTable = computed(() => {
-  const policy = readDraft.value?.policy;
+  const policy = draftPolicy.value;
   return policy && policies.state.value.answer?.tables.find((table) => table.schema === policy.schema && table.name === policy.table);
 });
 
@@ -45,14 +53,22 @@ export function toggleTried(key) {
 /** Takes up an existing policy. */
 export function edit(table, policy) {
   draft.value = writePolicy(table.schema, table.name, policy);
+  which.value = 0;
+  trial.forget();
+}
+
+/** Begins with a template, on a table. */
+export function useTemplate(sql, table) {
+  draft.value = sql.replaceAll("public.your_table", `${quoted(table.schema)}.${quoted(table.name)}`);
+  which.value = 0;
   trial.forget();
 }
 
 export function tryDraft() {
-  const policy = readDraft.value?.policy;
+  const policy = draftPolicy.value;
   if (!policy || !tried.value.length) return;
   triedText.value = draft.value;
   const { schema, table, ...rest } = policy;
   const replaces = draftTable.value?.policies.some((one) => one.name === policy.name) ? { replaces: policy.name } : {};
-  trial.ask({ schema, table, policy: { ...rest, ...replaces }, identities: tried.value.map((one) => one.body), limit: 50 });
+  trial.ask({ schema, table, policy: { ...rest, command: rest.command.toUpperCase(), ...replaces }, identities: tried.value.map((one) => one.body), limit: 50 });
 }

@@ -12,9 +12,13 @@ export const policies = new Question(fetchPolicies);
 /** The picked cell: keys of its row and column, and the operation. */
 export const picked = signal(/** @type {{ table: string, who: string, operation: string } | null} */ (null));
 
+/** Ids of the views that were asked about, in the order of their columns, which come after those of the roles. */
+let asked = /** @type {string[]} */ ([]);
+
 export function evaluate() {
-  const sessions = live().map(sessionOf);
-  return matrix.ask(sessions.length ? { session_ids: sessions } : {});
+  const views = live();
+  asked = views.map((one) => one.id);
+  return matrix.ask(views.length ? { session_ids: views.map(sessionOf) } : {});
 }
 
 /** @param {any} table text, or schema and name */
@@ -22,29 +26,26 @@ export function tableKey(table) {
   return typeof table === "string" ? table : `${table.schema}.${table.name}`;
 }
 
-/** How a column is called: a live view by its name, else the role. */
-function columnOf(row) {
-  const session = row.session_id ?? row.identity?.session_id;
-  const view = session && identities.value.find((one) => one.sessions.includes(session));
-  if (view) return { key: String(session), name: view.name, role: view.role === view.name ? "" : view.role, letter: view.letter, service: view.kind === "service", view };
-  const label = typeof row.identity === "string" ? row.identity : row.identity?.label;
-  const role = row.role ?? row.identity?.role ?? "";
-  return { key: String(session ?? label ?? role), name: label ?? role, role: label && label !== role ? role : "", letter: "", service: false, view: null };
+/** How a column is called: a live view by its name, a role by its own. */
+function columnOf(row, view) {
+  if (!view) return { key: `role ${row.role}`, name: row.role, role: "", letter: "", service: false, view: null };
+  const { id, name, letter, kind } = view;
+  return { key: id, name, role: row.role === name ? "" : row.role, letter, service: kind === "service", view };
 }
 
-/** The same rows as a table: names down, columns across, cells by both. */
+/** The same rows as a table: names down, columns across, cells by both. Each table has the roles first, then the views. */
 export const pivot = computed(() => {
   const rows = matrix.state.value.answer?.rows ?? [];
-  const columns = new Map();
   const tables = new Map();
   for (const row of rows) {
-    const column = columnOf(row);
-    if (!columns.has(column.key)) columns.set(column.key, column);
     const key = tableKey(row.table);
-    if (!tables.has(key)) tables.set(key, new Map());
-    tables.get(key).set(column.key, row.cells);
+    if (!tables.has(key)) tables.set(key, []);
+    tables.get(key).push(row);
   }
-  return { columns: [...columns.values()], tables: [...tables].map(([key, cells]) => ({ key, cells })) };
+  const first = [...tables.values()][0] ?? [];
+  const columns = first.map((row, i) => columnOf(row, identities.value.find((one) => one.id === asked[i - (first.length - asked.length)])));
+  const cellsOf = (of) => new Map(columns.map((column, i) => [column.key, of[i]?.cells]));
+  return { columns, tables: [...tables].map(([key, of]) => ({ key, cells: cellsOf(of) })) };
 });
 
 /** What is listed of a table by its key. */

@@ -1,4 +1,4 @@
-// Reads a CREATE POLICY statement into its parts, and writes one from them. What is between the parentheses stays as it is.
+// Reads CREATE POLICY statements into their parts, and writes one from them. What is between the parentheses stays as it is.
 import { quoted } from "./sql.js";
 
 /**
@@ -19,30 +19,69 @@ class Wrong extends Error {
   }
 }
 
-/** @returns {Read} */
+/** Reads the one policy that a text is. @returns {Read} */
 export function readPolicy(text) {
   try {
-    return { policy: new Reader(text).policy(), problem: "" };
+    return { policy: new Reader(text, tokensOf(text)).policy(), problem: "" };
   } catch (error) {
-    if (!(error instanceof Wrong)) throw error;
-    return { policy: null, problem: error.message, position: [...text.slice(0, error.at)].length + 1 };
+    return { policy: null, ...wrongAt(text, error) };
   }
 }
 
+/**
+ * The policies of a script, and how many other statements it has.
+ * @returns {{ policies: PolicyText[], others: number, problem: string, position: number }}
+ */
+export function readScript(text) {
+  const statements = split(tokensOf(text));
+  const isPolicy = (/** @type {Token[]} */ [first, second]) => /^create$/i.test(first?.text) && /^policy$/i.test(second?.text ?? "policy");
+  const ours = statements.filter(isPolicy);
+  const others = statements.length - ours.length;
+  try {
+    const policies = ours.map((tokens) => new Reader(text, tokens).policy());
+    if (!policies.length && others) throw new Wrong("There is no create policy here.", statements[0][0].at);
+    return { policies, others, problem: "", position: 0 };
+  } catch (error) {
+    return { policies: [], others, ...wrongAt(text, error) };
+  }
+}
+
+function wrongAt(text, error) {
+  if (!(error instanceof Wrong)) throw error;
+  return { problem: error.message, position: [...text.slice(0, error.at)].length + 1 };
+}
+
+/** @typedef {{ kind: string, text: string, at: number }} Token */
+
+function tokensOf(text) {
+  const tokens = /** @type {Token[]} */ ([]);
+  for (const match of text.matchAll(TOKEN)) {
+    const kind = ["space", "text", "name", "word", "other"].find((name) => match.groups?.[name] !== undefined) ?? "other";
+    if (kind !== "space") tokens.push({ kind, text: match[0], at: match.index });
+  }
+  return tokens;
+}
+
+/** Statements, without their semicolons. */
+function split(tokens) {
+  const statements = /** @type {Token[][]} */ ([[]]);
+  for (const token of tokens) {
+    if (token.text === ";") statements.push([]);
+    else statements.at(-1)?.push(token);
+  }
+  return statements.filter((statement) => statement.length > 0);
+}
+
 class Reader {
-  constructor(text) {
+  constructor(text, /** @type {Token[]} */ tokens) {
     this.text = text;
-    /** @type {{ kind: string, text: string, at: number }[]} */
-    this.tokens = [];
-    for (const match of text.matchAll(TOKEN)) {
-      const kind = ["space", "text", "name", "word", "other"].find((name) => match.groups?.[name] !== undefined) ?? "other";
-      if (kind !== "space") this.tokens.push({ kind, text: match[0], at: match.index });
-    }
+    this.tokens = tokens;
     this.next = 0;
   }
 
   get token() {
-    return this.tokens[this.next] ?? { kind: "end", text: "", at: this.text.length };
+    const last = this.tokens.at(-1);
+    return this.tokens[this.next] ?? { kind: "end", text: "", at: last ? last.at + last.text.length : 0 };
   }
 
   /** Takes the next words if they are these. */

@@ -40,11 +40,14 @@ const ACTIONS = [
   ["logout", "signed out"],
   ["admin_revoked", "rights taken"],
   ["admin_reinstated", "rights given back"],
-  ["query", "query run"],
-  ["rows", "table looked through"],
+  ["sql", "statement run"],
+  ["sql_refused", "statement refused"],
+  ["table", "table looked through"],
   ["trace", "asked why"],
   ["who", "asked who"],
-  ["policies", "policy tried"],
+  ["policy_tried", "policy tried"],
+  ["matrix", "matrix evaluated"],
+  ["assisted", "assistant asked"],
   ["connections", "connections listed"],
   ["disconnect", "client disconnected"],
   ["export", "trail exported"],
@@ -73,11 +76,11 @@ function Chain() {
   if (!answer) return html`<p class="chain" role="status"><span class="dim">Verifying the chain of entries.</span></p>`;
   if (answer.intact) {
     return html`<p class="chain" role="status" data-v="allowed"><${Mark} verdict="allowed" word=${false} label="intact" />
-      <span><b>The chain is intact.</b> ${count(answer.entries)} entries${answer.head && html`, newest <code title=${answer.head}>${answer.head.slice(0, 12)}</code>`}</span>${again}</p>`;
+      <span><b>The chain is intact.</b> ${count(answer.entries)} ${answer.entries === 1 ? "entry" : "entries"}${answer.head && html`, newest <code title=${answer.head}>${answer.head.slice(0, 12)}</code>`}</span>${again}</p>`;
   }
-  const { id, why } = answer.first_broken ?? { id: "", why: "" };
+  const { id, why } = answer.first_broken ?? { id: null, why: "" };
   return html`<p class="chain chain--broken" role="alert" data-v="denied"><${Mark} verdict="denied" word=${false} label="broken" />
-    <span><b>The chain is broken at entry ${id}.</b> ${why}. Entries from there on may have been altered: compare with an export from before.</span>${again}</p>`;
+    <span><b>The chain is broken${id === null ? "" : ` at entry ${id}`}.</b> ${why}. Entries from there on may have been altered: compare with an export from before.</span>${again}</p>`;
 }
 
 function Filters() {
@@ -147,7 +150,7 @@ function Entries({ answer, busy }) {
       <${Button} icon="i-refresh" label="Read again" disabled=${busy} onClick=${readTrail} /></p>`;
 }
 
-const BAD = new Set(["refused", "login_failed", "login_blocked", "admin_revoked"]);
+const BAD = new Set(["refused", "login_failed", "login_blocked", "admin_revoked", "sql_refused"]);
 
 function EntryRow({ entry }) {
   const time = Date.parse(entry.at);

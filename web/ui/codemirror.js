@@ -90,6 +90,22 @@ function wordAt(document, position) {
   return Decoration.set([Decoration.mark({ class: "cm-wrong", attributes: { "data-wrong": "" } }).range(start, start + word[0].length)]);
 }
 
+/**
+ * Typing over a selection, done here and not by the browser: that would keep the look of what was selected as an inline style,
+ * which the page's policy refuses.
+ */
+const typeOver = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to, empty } = view.state.selection.main;
+    if (event.inputType !== "insertText" || !event.data || empty || view.composing) return false;
+    const insert = () => view.state.update(view.state.replaceSelection(event.data), { userEvent: "input.type" });
+    event.preventDefault();
+    const handlers = view.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handle) => handle(view, from, to, event.data, insert))) view.dispatch(insert());
+    return true;
+  },
+});
+
 function language(schema) {
   return sql({ dialect: PostgreSQL, schema: schema?.tables ?? {}, defaultSchema: "public", upperCaseKeywords: false });
 }
@@ -116,7 +132,7 @@ export function makeEditor(host, { label, text, schema, hint, rows }, heard) {
       extensions: [
         keymap.of([{ key: "Mod-Enter", run: () => (heard.run(), true) }]),
         keymap.of([...closeBracketsKeymap, ...completionKeymap, ...historyKeymap, ...defaultKeymap]),
-        [history(), lineNumbers(), drawSelection(), bracketMatching(), closeBrackets(), autocompletion(), wrong],
+        [history(), lineNumbers(), drawSelection(), bracketMatching(), closeBrackets(), autocompletion(), wrong, typeOver],
         [syntaxHighlighting(HighlightStyle.define(WORDS)), EditorView.theme(LOOK), EditorView.lineWrapping],
         knows.of(language(schema)),
         PostgreSQL.language.data.of({ autocomplete: phrases(known) }),

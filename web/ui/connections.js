@@ -51,7 +51,7 @@ function ConnectionRow({ one }) {
     <td class="what" title=${names.join(", ")}>${names.slice(0, 3).join(", ")}${names.length > 3 && html`<span class="dim"> and ${names.length - 3} more</span>`}
       ${!names.length && html`<span class="dim">none</span>`}</td>
     <td><code title=${`connection ${one.id}, protocol ${one.vsn}`}>${one.peer}</code></td>
-    <td class="r">${duration(Math.max(0, now.value - Date.parse(one.opened_at)))}</td>
+    <td class="r">${duration(Math.max(0, now.value - one.opened_at * 1000))}</td>
     <td class="r">${count(one.sent)} <span class="dim">${bytes(one.sent_bytes)}</span></td>
     <td class=${`r ${one.dropped ? "bad" : ""}`}>${count(one.dropped)}</td>
     <td class="r">${one.queued_bytes ? bytes(one.queued_bytes) : "empty"}</td>

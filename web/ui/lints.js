@@ -7,6 +7,11 @@ import { Button, CopyButton, Icon, Sql } from "./parts.js";
 
 const LEVELS = { error: ["denied", "v-denied", "Error"], warning: ["raised", "v-raised", "Warning"], info: ["skipped", "v-info", "Note"] };
 
+/** The section Lints: the same that stands beside the matrix, alone. */
+export function LintsPage() {
+  return html`<main class="solo" id="main" aria-label="Lints"><div class="page-in page-in--wide"><${Lints} /></div></main>`;
+}
+
 export function Lints() {
   const asked = lints.state.value;
   useEffect(() => {
@@ -34,12 +39,18 @@ function sumOf(all) {
   return words.length ? listed(words) : "Nothing found";
 }
 
+/** "own rows of ", where the finding is about a policy: the words of the service begin with its name. */
+function policyIn({ object, detail }) {
+  const [, policy] = (object.kind === "policy" && /^“([^”]+)”/.exec(detail)) || [];
+  return policy ? `${policy} of ` : "";
+}
+
 function LintItem({ finding }) {
   const { name, level, object, title, detail, remedy_sql: sql } = finding;
   const [mark, icon, word] = LEVELS[level] ?? LEVELS.info;
   return html`<li class="lint" data-v=${mark}><details open=${level === "error"}>
     <summary><span class="mark" data-v=${mark}><${Icon} name=${icon} /><span class="vh">${word}</span></span><span class="l-t">${title}</span>
-      <code>${object.schema}.${object.name}</code><${Icon} name="i-chev" cls="l-c" /></summary>
+      <code>${policyIn(finding)}${object.schema}.${object.name}</code><${Icon} name="i-chev" cls="l-c" /></summary>
     <p>${detail}</p>
     ${sql && html`<${Sql} text=${sql} />`}
     <p class="l-do">${sql && html`<${CopyButton} text=${sql} words="Copy SQL" cls="btn--small" />`}<span class="dim">${name.replaceAll("_", " ")}</span></p>

@@ -34,7 +34,7 @@ export function Matrix() {
 
 function Sheet() {
   const { columns, tables } = pivot.value;
-  return html`<div class="mxscroll" tabindex="0" role="region" aria-label="Matrix of roles and tables"><table class="matrix">
+  return html`<div class="mxscroll scroll-x" tabindex="0" role="region" aria-label="Matrix of roles and tables"><table class="matrix">
       <thead><tr><td rowspan="2"></td>${columns.map((column) => html`<th scope="colgroup" colspan="4" key=${column.key} title=${column.name}>
           ${column.letter && html`<${Who} letter=${column.letter} service=${column.service} />`}${column.name} <span class="dim">${column.role}</span></th>`)}</tr>
         <tr>${columns.map((column) => OPERATIONS.map((operation) => html`<th scope="col" key=${`${column.key} ${operation}`}>${SHORT[operation]}</th>`))}</tr></thead>
@@ -67,7 +67,7 @@ function wordsOf(cell) {
 function CellOf({ table, column, operation, cell }) {
   const state = cell?.state ?? "no_grant";
   const here = picked.value;
-  const on = here?.table === table && here.who === column.key && here.operation === operation;
+  const on = here !== null && here.table === table && here.who === column.key && here.operation === operation;
   const said = { no_grant: "no grant", raises: "raises an error", some: `${cell?.visible} of ${cell?.sampled} rows` }[state] ?? state;
   return html`<td data-c=${state} class=${on ? "is-picked" : ""}><button class="mx" type="button" aria-pressed=${on}
     aria-label=${`${column.name}, ${operation} on ${table}: ${said}`} onClick=${() => (picked.value = on ? null : { table, who: column.key, operation })}>
@@ -84,7 +84,6 @@ function Picked() {
   if (!cell) return null;
   const table = listedTable(here.table);
   const known = table?.policies ?? [];
-  const decided = (cell.policies ?? []).map((each) => (typeof each === "string" ? { name: each } : each));
   const { operation } = here;
   const applicable = known.filter((policy) => /^(all|\*)$/i.test(policy.command) || policy.command.toLowerCase() === operation);
   const [schema, name] = table ? [table.schema, table.name] : here.table.split(".");
@@ -95,14 +94,12 @@ function Picked() {
     goTo("sql", "tables");
   };
   return html`<section class="picked" aria-label="Picked cell" aria-live="polite"><h2>${sentenceOf(column, here, cell)}</h2>
-    ${cell.detail && html`<p class="dim">${cell.detail}</p>`}
-    ${cell.error && html`<p class="pol-r"><code>${cell.error.sqlstate}</code> ${cell.error.message}</p>`}
     ${cell.state === "no_grant" ? html`<p class="dim">The role has no ${here.operation.toUpperCase()} privilege on the table, so policies are not asked.</p>`
       : applicable.length ? html`<div class="scroll-x"><table class="pk"><tbody>${applicable.map((policy) => {
-          const said = decided.find((each) => each.name === policy.name);
+          const counts = (cell.policies ?? []).includes(policy.name);
           return html`<tr key=${policy.name}><th scope="row"><code>${policy.name}</code></th><td class="dim">${policy.kind}</td>
             <td><code>${(here.operation === "insert" ? policy.check ?? policy.using : policy.using ?? policy.check) ?? "true"}</code></td>
-            <td class="r">${said ? (said.rows === undefined ? (said.visible === undefined ? "applies" : `${count(said.visible)} rows`) : `${count(said.rows)} rows`) : html`<span class="dim">not for this role</span>`}</td></tr>`;
+            <td class="r">${counts ? "applies" : html`<span class="dim">not for this role</span>`}</td></tr>`;
         })}</tbody></table></div>`
       : html`<p class="dim">${table?.rls ? "No policy is for this operation, so nothing is allowed." : "Row-level security is off: every row is open to whoever has the grant."}</p>`}
     <p class="picked-do">${column.view && here.operation === "select" && cell.state !== "no_grant" && html`<${Button} icon="i-table" onClick=${rows}><span>Show the rows as ${column.name}</span><//>`}

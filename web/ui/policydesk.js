@@ -1,6 +1,22 @@
 // The policies of every table, and an editor in which one is written, tried as several identities on real rows, and taken away as a migration.
 import { html, useEffect, useState } from "../vendor/preact.js";
-import { assistant, candidates, draft, draftTable, edit, readDraft, templates, toggleTried, trial, tried, triedText, tryDraft } from "../model/draft.js";
+import {
+  assistant,
+  candidates,
+  draft,
+  draftPolicy,
+  draftTable,
+  edit,
+  readDraft,
+  templates,
+  toggleTried,
+  trial,
+  tried,
+  triedText,
+  tryDraft,
+  useTemplate,
+  which,
+} from "../model/draft.js";
 import { policies, tableKey } from "../model/matrix.js";
 import { known } from "../model/words.js";
 import { count } from "../format.js";
@@ -20,36 +36,59 @@ export function PolicyDesk() {
 
 function Editor() {
   const read = readDraft.value;
-  const position = read && !read.policy ? read.position : 0;
-  const missing = !read ? "" : read.problem || (tried.value.length ? "" : "Choose at least one identity to try it as.");
+  const policy = draftPolicy.value;
+  const nobody = tried.value.length ? "" : "Choose at least one identity to try it as.";
+  const ready = policy !== undefined && !nobody && !trial.state.value.busy;
   const submit = (event) => {
     event.preventDefault();
-    if (!missing) tryDraft();
+    if (ready) tryDraft();
   };
-  const exists = read?.policy && draftTable.value?.policies.some((one) => one.name === read.policy.name);
-  return html`<header class="p-head"><h1>Write a policy</h1><p class="dim">It is tried on real rows in a transaction that is rolled back. To keep it, take the migration with you: the page changes no schema.</p></header>
+  return html`<header class="p-head"><h1>Write a policy</h1><p class="dim">It is tried on real rows, read-only: nothing is created. To keep it, take the migration with you.</p></header>
     <form class="desk" onSubmit=${submit}>
       <${Templates} />
-      <${SqlField} label="Policy as SQL" value=${draft.value} onInput=${(text) => (draft.value = text)} onRun=${() => !missing && tryDraft()} position=${position}
-        schema=${known.value} rows=${7} hint="create policy … on … using (…)" />
-      <p class=${read?.problem ? "bad" : "dim"} role="status">${read?.problem || (exists ? `Replaces the policy ${read?.policy?.name} of ${read?.policy?.table}.` : read ? `A new policy of ${read.policy?.table}.` : "Begin with a template, with a policy from the list below, or write.")}</p>
+      <${SqlField} label="Policy as SQL" value=${draft.value} onInput=${(text) => (draft.value = text)} onRun=${() => ready && tryDraft()}
+        position=${read?.position ?? 0} schema=${known.value} rows=${7} hint="create policy … on … using (…)" />
+      <p class=${read?.problem ? "bad" : "dim"} role="status">${read?.problem || sayDraft(read, policy)}</p>
+      <${Which} read=${read} policy=${policy} />
       <div class="aswhom" role="group" aria-label="Try it as"><span class="lab">Try it as</span>
         ${candidates.value.map((one) => html`<button key=${one.key} type="button" class="pill" aria-pressed=${tried.value.includes(one)} title=${one.role} onClick=${() => toggleTried(one.key)}>
           ${one.letter ? html`<${Who} letter=${one.letter} service=${one.service} />` : html`<${Icon} name="i-role" />`}${one.name}</button>`)}
         <${Button} icon="i-plus" cls="btn--quiet" onClick=${viewAsHere}><span>Someone else</span><//></div>
-      <div class="desk-do"><button type="submit" class="btn btn--primary" disabled=${!read || missing !== "" || trial.state.value.busy}><${Icon} name="i-flask" />
-        <span>${trial.state.value.busy ? "Trying…" : "Try it, change nothing"}</span></button><span class="bad">${read?.policy ? missing : ""}</span></div>
+      <div class="desk-do"><button type="submit" class="btn btn--primary" disabled=${!ready}><${Icon} name="i-flask" />
+        <span>${trial.state.value.busy ? "Trying…" : "Try it, change nothing"}</span></button><span class="bad">${policy ? nobody : ""}</span></div>
     </form>
     <${Trial} /><${Assistant} />`;
 }
 
+function sayDraft(read, policy) {
+  if (!read || !policy) return "Begin with a template, with a policy from the list below, or write.";
+  const exists = draftTable.value?.policies.some((one) => one.name === policy.name);
+  const also = read.others ? ` ${count(read.others)} other ${read.others === 1 ? "statement is" : "statements are"} not tried.` : "";
+  if (!draftTable.value) return `The service does not list ${policy.schema}.${policy.table}.${also}`;
+  return `${exists ? `Replaces the policy ${policy.name} of ${policy.table}.` : `A new policy of ${policy.table}.`}${also}`;
+}
+
+/** Where the text has several policies: which of them is tried. */
+function Which({ read, policy }) {
+  const all = read?.policies ?? [];
+  if (all.length < 2) return null;
+  return html`<div class="aswhom" role="group" aria-label="Policy to try"><span class="lab">Of these</span>${all.map(
+    (one, i) => html`<button key=${i} type="button" class="pill" aria-pressed=${one === policy} onClick=${() => (which.value = i)}>${one.name}</button>`,
+  )}</div>`;
+}
+
 function Templates() {
+  const [name, setName] = useState("");
   const { answer, problem } = templates.state.value;
+  const tables = policies.state.value.answer?.tables ?? [];
+  const table = tables.find((one) => tableKey(one) === name) ?? tables[0];
   if (problem) return html`<p class="dim">Templates cannot be listed: ${problem.message}</p>`;
   const all = answer?.templates ?? [];
-  if (!all.length) return null;
-  return html`<div class="templates" role="group" aria-label="Templates"><span class="lab">Templates</span>
-    ${all.map((one) => html`<button key=${one.id} type="button" class="pill" title=${one.description} onClick=${() => (draft.value = one.sql)}>${one.title}</button>`)}</div>`;
+  if (!all.length || !table) return null;
+  return html`<div class="templates" role="group" aria-label="Templates"><span class="lab">Templates for</span>
+    <label class="field"><span class="vh">Table of the template</span><select value=${tableKey(table)} onChange=${(event) => setName(event.currentTarget.value)}>
+      ${tables.map((one) => html`<option key=${tableKey(one)} value=${tableKey(one)}>${tableKey(one).replace(/^public\./, "")}</option>`)}</select></label>
+    ${all.map((one) => html`<button key=${one.id} type="button" class="pill" title=${one.description} onClick=${() => useTemplate(one.sql, table)}>${one.title}</button>`)}</div>`;
 }
 
 function Trial() {
@@ -58,23 +97,22 @@ function Trial() {
   return html`<${Answer} asked=${asked} words="Trying it as each identity." lines=${4} again=${tryDraft}>${(answer) => html`<section class="trial" aria-label="What would change" aria-live="polite">
     <h2>What would change</h2>${triedText.value !== draft.value && html`<p class="dim">The text changed since: try it again.</p>`}
     <ul class="trials">${answer.identities.map((one, i) => html`<${Tried} key=${i} one=${one} person=${tried.value[i]} />`)}</ul>
-    ${answer.migration && html`<h3>As a migration<span class="h3-r"><${CopyButton} text=${answer.migration} words="Copy as migration" cls="btn--small" /></span></h3><${Sql} text=${answer.migration} />`}
+    ${answer.migration && html`<h3>As a migration<span class="h3-r">${(readDraft.value?.others || (readDraft.value?.policies.length ?? 0) > 1) && html`<${CopyButton} text=${draft.value} words="Copy the whole text" cls="btn--small" />`}
+      <${CopyButton} text=${answer.migration} words="Copy as migration" cls="btn--small" /></span></h3><${Sql} text=${answer.migration} />`}
   </section>`}<//>`;
 }
 
 function Tried({ one, person }) {
   const name = person?.name ?? one.label;
-  const error = one.error && (typeof one.error === "string" ? { sqlstate: "", message: one.error } : one.error);
-  const gained = one.gained ?? [];
-  const lost = one.lost ?? [];
-  return html`<li class="tried" data-v=${error ? "raised" : "allowed"}><h3>${person?.letter && html`<${Who} letter=${person.letter} service=${person.service} />`}<span>${name}</span>
-      <span class="res">${error ? html`<${Mark} verdict="raised" word=${false} />raises ${error.sqlstate}` : html`${rowsOf(one.before)} → <b>${rowsOf(one.after)}</b> rows`}</span></h3>
-    ${error ? html`<p class="pol-r"><code>${error.sqlstate}</code> ${error.message}</p>`
-      : !gained.length && !lost.length ? html`<p class="dim">Nothing changes for ${name}.</p>`
-      : html`<${Rows} title="gained" mark="allowed" rows=${gained} /><${Rows} title="lost" mark="denied" rows=${lost} />`}</li>`;
+  const { before, after, sampled, gained, lost, raising, differs, error } = one;
+  const same = !gained.length && !lost.length && !raising;
+  return html`<li class="tried" data-v=${error || raising ? "raised" : "allowed"}><h3>${person?.letter && html`<${Who} letter=${person.letter} service=${person.service} />`}<span>${name}</span>
+      <span class="res">${error ? html`<${Mark} verdict="raised" word=${false} label="error" />not tried` : html`${count(before)} → <b>${count(after)}</b> of ${count(sampled)} rows`}</span></h3>
+    ${error ? html`<p class="pol-r">${error}</p>` : same ? html`<p class="dim">${sampled ? `Nothing changes for ${name}.` : "The table has no row to try it on."}</p>` : null}
+    ${raising > 0 && html`<p class="pol-r"><${Icon} name="v-raised" /> A policy raises on ${count(raising)} of the rows: ${name} would not see them.</p>`}
+    ${differs > 0 && html`<p class="dim">On ${count(differs)} rows the policies, asked one by one, say something else than the selection: see the caveats of Why.</p>`}
+    <${Rows} title="gained" mark="allowed" rows=${gained} /><${Rows} title="lost" mark="denied" rows=${lost} /></li>`;
 }
-
-const rowsOf = (value) => (typeof value === "number" ? count(value) : String(value));
 
 function Rows({ title, mark, rows }) {
   if (!rows.length) return null;
@@ -92,7 +130,7 @@ function Assistant() {
   const table = draftTable.value ?? policies.state.value.answer?.tables[0];
   const ask = async (event) => {
     event.preventDefault();
-    if (prompt.trim() && table) assistant.ask({ prompt: prompt.trim(), schema: table.schema, table: table.name });
+    if (prompt.trim()) assistant.ask({ prompt: prompt.trim(), ...(table && { schema: table.schema, table: table.name }) });
   };
   if (!open) return html`<p class="assist-open"><${Button} icon="i-bolt" cls="btn--quiet" onClick=${() => setOpen(true)}><span>Have one written</span><//></p>`;
   return html`<section class="assist" aria-label="Assistant"><form onSubmit=${ask}>

@@ -25,6 +25,8 @@ export const SECTIONS = [
     dock: true,
     load: () => import("./policies.js").then((module) => module.PoliciesPage),
   },
+  { name: "lints", words: "Lints", icon: "i-error", load: () => import("./lints.js").then((module) => module.LintsPage) },
+  { name: "sql", words: "SQL", icon: "i-table", load: () => import("./sql.js").then((module) => module.SqlPage) },
   { name: "audit", words: "Audit", icon: "i-audit", load: () => import("./audit.js").then((module) => module.AuditPage) },
   {
     name: "connections",

@@ -5,7 +5,7 @@ import { asker, askAs, mode, ranText, run, runStatement, statement } from "../mo
 import { live } from "../model/identities.js";
 import { adminName } from "../model/session.js";
 import { known } from "../model/words.js";
-import { count, listed } from "../format.js";
+import { count } from "../format.js";
 import { Answer, Nothing } from "./answers.js";
 import { SqlField } from "./editor.js";
 import { viewAsHere } from "./here.js";
@@ -105,18 +105,23 @@ function placeOf(text, position) {
   return `line ${before.length}, character ${[...(before.at(-1) ?? "")].length + 1}`;
 }
 
+/** What each statement showed; with several, all of them in their order. */
 function Outcome({ answer, one }) {
-  const { columns, rows: found, row_count: n, truncated, command, milliseconds, notices = [] } = answer;
+  const { notices = [], results = [answer] } = answer;
+  return html`<section class="outcome" aria-label="Result" aria-live="polite">
+    ${notices.map((text, i) => html`<p class="dim" key=${i}>${typeof text === "string" ? text : (text.message ?? JSON.stringify(text))}</p>`)}
+    ${results.map((result, i) => html`<${Shown} key=${i} result=${result} mode=${answer.mode} one=${one} label=${results.length > 1 ? `Rows of statement ${i + 1}` : "Rows"} />`)}
+  </section>`;
+}
+
+function Shown({ result, mode, one, label }) {
+  const { columns, rows: found, row_count: n, truncated, command, milliseconds } = result;
   const facts = [
     String(command ?? ""),
     `${count(n)} ${n === 1 ? "row" : "rows"}${truncated ? `, the first ${count(found.length)} shown` : ""}`,
     `${count(Math.round(milliseconds))} ms`,
   ];
-  return html`<section class="outcome" aria-label="Result" aria-live="polite">
-    <p class="outcome-h"><span class="tag" data-mode=${answer.mode}>${DONE[answer.mode] ?? answer.mode}</span>
-      <span>${facts.filter(Boolean).join(", ")}</span></p>
-    ${notices.map((text, i) => html`<p class="dim" key=${i}>${typeof text === "string" ? text : (text.message ?? JSON.stringify(text))}</p>`)}
-    ${columns.length > 0 && (found.length ? html`<${Grid} columns=${columns} rows=${found} label="Rows" />`
-      : html`<p class="nothing-row">No rows: ${one.name} sees none of ${listed(columns.map((column) => column.name).slice(0, 3))}.</p>`)}
-  </section>`;
+  return html`<p class="outcome-h"><span class="tag" data-mode=${mode}>${DONE[mode] ?? mode}</span><span>${facts.filter(Boolean).join(", ")}</span></p>
+    ${columns.length > 0 && (found.length ? html`<${Grid} columns=${columns} rows=${found} label=${label} />`
+      : html`<p class="nothing-row">No rows: ${one.name} sees none that match.</p>`)}`;
 }
