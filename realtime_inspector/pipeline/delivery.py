@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -32,6 +32,7 @@ PATIENCE = 0.05
 """Seconds that the river waits after a batch for lagging sockets; one that still lags is not waited for again."""
 
 
+NOBODY: Mapping[Outlet, Position] = {}
 _Frame = tuple[Position, bytes, Joined | None]
 """A frame to be queued, for all sockets of the audience or for some."""
 
@@ -86,7 +87,7 @@ class Delivery:
             told = apart[audience] if audience in apart else positions.get(id(frames))
             if told is None:
                 told = positions[id(frames)] = [position for position, _, _ in frames]
-            late = dict(audience.joining) if audience.joining else {}
+            late = dict(audience.joining) if audience.joining else NOBODY
             windows = _windows(audience, frames) if any(window for _, _, window in frames) else ()
             reached = _send(audience, frames, joined)
             self._reached.update(dict.fromkeys(reached))

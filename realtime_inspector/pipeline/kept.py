@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from realtime_inspector.model import Position
 from realtime_inspector.ports import Outlet
 
-PAIRS = 50_000
-"""Of socket and batch; about 8 bytes each, and as long a socket that has left is not freed."""
+PLACES = 500_000
+"""Of 8 bytes: one for each socket and each event of an entry, and OVERHEAD for the entry. A socket that left stays so long."""
+OVERHEAD = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,18 @@ class _Sent:
     outlets: Sequence[Outlet]
     late: Mapping[Outlet, Position]
 
+    @property
+    def places(self) -> int:
+        """What it takes."""
+        return OVERHEAD + len(self.positions) + len(self.outlets)
+
 
 class Kept:
-    """The newest pairs. Written once for each audience and batch, read when somebody asks."""
+    """The newest entries. Written once for each audience and batch, read when somebody asks."""
 
-    def __init__(self, limit: int = PAIRS) -> None:
+    def __init__(self, limit: int = PLACES) -> None:
         self._limit = limit
-        self._pairs = 0
+        self._places = 0
         self._entries: deque[_Sent] = deque()
         self._since: Position | None = None
 
@@ -38,18 +44,19 @@ class Kept:
         """These sockets were sent these events."""
         if not positions or not outlets:
             return
-        self._entries.append(_Sent(positions, outlets, late))
-        self._pairs += len(outlets)
-        while self._pairs > self._limit and len(self._entries) > 1:
+        entry = _Sent(positions, outlets, late)
+        self._entries.append(entry)
+        self._places += entry.places
+        while self._places > self._limit and len(self._entries) > 1:
             gone = self._entries.popleft()
-            self._pairs -= len(gone.outlets)
+            self._places -= gone.places
             last = max(gone.positions)
             self._since = last if self._since is None else max(self._since, last)
 
     def clear(self) -> None:
         """Positions from before mean nothing any more."""
         self._entries.clear()
-        self._pairs, self._since = 0, None
+        self._places, self._since = 0, None
 
     def receivers(self, position: Position) -> frozenset[Outlet] | None:
         """The sockets that were sent the event there; None if that is not known (any more)."""

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from realtime_inspector.model import Position
-from realtime_inspector.pipeline.kept import Kept
+from realtime_inspector.pipeline.kept import OVERHEAD, Kept
 
 A, B, C = (cast(Any, name) for name in "abc")
 
@@ -33,7 +33,7 @@ def test_who_joined_in_between_was_sent_what_came_after() -> None:
 
 
 def test_what_is_too_much_is_not_known_any_more() -> None:
-    kept = Kept(limit=4)
+    kept = Kept(limit=2 * (OVERHEAD + 3))
     kept.begin(at(0))
     for index in range(5):
         kept.note([at(index)], [A, B], {})
