@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 
@@ -56,9 +56,11 @@ async def world(database: str, policies: str = MEMBERS, **settings: Any) -> Asyn
         yield made
 
 
-async def prepared(database: str, policies: str = MEMBERS) -> dict[str, str]:
+async def prepared(
+    database: str, policies: str = MEMBERS, source: Literal["replication", "notify"] = "replication"
+) -> dict[str, str]:
     """The settings of a database that is ready."""
-    env = (await prepare(database, Options(supabase_roles=True))).env
+    env = (await prepare(database, Options(supabase_roles=True, source=source))).env
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(policies.encode())
     return env
@@ -68,7 +70,7 @@ async def prepared(database: str, policies: str = MEMBERS) -> dict[str, str]:
 async def running(database: str, env: dict[str, str], **settings: Any) -> AsyncIterator[World]:
     """A service over it."""
     known = load_settings(env)
-    given = {name: getattr(known, name) for name in ("reader_url", "evaluator_url", "slot")}
+    given = {name: getattr(known, name) for name in ("reader_url", "evaluator_url", "slot", "source")}
     async with serving(**{**given, "jwt_secret": SECRET, **settings}) as service:
         yield World(service, database, env)
 

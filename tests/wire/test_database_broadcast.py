@@ -333,12 +333,18 @@ async def test_old_partitions_are_dropped_and_new_ones_made(database: str) -> No
         assert made.run("select to_regclass('realtime.messages_of_ours') is not null") == [(True,)]
 
 
-async def test_sent_without_a_client_needs_no_service(database: str) -> None:
-    env = await prepared(database)
-    assert env
-    async with running(database, env) as made:
-        status, response = 0, None
-        async with client(made.service, key=person(ALICE)) as alice:
-            await enter(alice, broadcast={"self": True, "ack": True})
-            status, response = await ask(alice, "broadcast", hello())
-        assert (status, response) == ("ok", {})
+async def test_with_triggers_as_the_source_private_channels_work_and_what_does_not_come_is_told(database: str) -> None:
+    env = await prepared(database, source="notify")
+    async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
+        since = int(time.time() * 1000) - 60_000
+        assert (await enter(alice, broadcast={"ack": True, "replication_ready": True}))[0] == "ok"
+        event, payload = await alice.event()
+        assert (event, payload["status"], payload["code"]) == ("system", "error", "SetupError")
+        assert "logical replication" in payload["message"]
+        made.run(SEND, True, 1, 1)
+        assert await ask(alice, "broadcast", hello()) == ("ok", {})
+        async with client(made.service, key=person(BOB)) as bob:
+            await enter(bob, broadcast={"replay": {"since": since}})
+            assert [inner(each)["number"] for each in await broadcasts(bob, 1)] == [1]
+        async with httpx.AsyncClient(base_url=made.service.url, trust_env=False) as http:
+            assert any("broadcasts is not delivered" in note for note in (await http.get("/readyz")).json()["notes"])

@@ -102,15 +102,16 @@ async def broadcast(member: Client) -> Any:
             return payload
 
 
-async def test_presence_without_broadcast(database: str) -> None:
+@pytest.mark.parametrize("vsn", VERSIONS)
+async def test_presence_without_broadcast(database: str, vsn: str) -> None:
     policies = """
     create policy receive on realtime.messages for select to authenticated using (extension = 'presence');
     create policy send on realtime.messages for insert to authenticated with check (true);
     """
     async with (
         world(database, policies) as made,
-        client(made.service, key=person(ALICE)) as alice,
-        client(made.service, key=person(BOB)) as bob,
+        client(made.service, vsn, key=person(ALICE)) as alice,
+        client(made.service, vsn, key=person(BOB)) as bob,
     ):
         assert (await enter(alice))[0] == "error"
         for member in (alice, bob):
@@ -199,17 +200,19 @@ async def test_policies_see_the_headers_of_the_connection(database: str) -> None
                 assert (await enter(Client(connection, "2.0.0")))[0] == status
 
 
-async def test_a_policy_that_raises_denies_and_says_where_to_look(database: str) -> None:
+@pytest.mark.parametrize("vsn", VERSIONS)
+async def test_a_policy_that_raises_denies_and_says_where_to_look(database: str, vsn: str) -> None:
     raising = "create policy receive on realtime.messages for select to anon using (1 / (length(topic) - length(topic)) = 1)"
-    async with world(database, raising) as made, client(made.service) as member:
+    async with world(database, raising) as made, client(made.service, vsn) as member:
         status, response = await enter(member)
         assert (status, response["code"]) == ("error", "Unauthorized")
         assert "the log of the service has the error" in response["hint"]
         assert "division" not in response["hint"]
 
 
-async def test_only_private_channels_can_be_demanded(database: str) -> None:
-    async with world(database, private_only=True) as made, client(made.service, key=person(ALICE)) as alice:
+@pytest.mark.parametrize("vsn", VERSIONS)
+async def test_only_private_channels_can_be_demanded(database: str, vsn: str) -> None:
+    async with world(database, private_only=True) as made, client(made.service, vsn, key=person(ALICE)) as alice:
         for config in ({}, {"private": False}):
             status, response = await answer(alice, await alice.send(ROOM, "phx_join", {"config": config}))
             assert (status, response["reason"]) == ("error", "PrivateOnly: This project only allows private channels")
