@@ -160,6 +160,23 @@ async def test_the_last_good_set_is_kept(keys: Keys, issuer: Any, status: str, b
     assert await keys.verify(token("old", OLD, n=2), NOW + COOLDOWN)
 
 
+async def test_an_issuer_that_does_not_answer_costs_nobody_but_who_asks_for_an_unknown_key(
+    keys: Keys, issuer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_inspector.server.keys.FETCH_WITHIN", 0.5)
+    await keys.verify(token("old", OLD), NOW)
+    issuer.gate.clear()
+    issuer.asked.clear()
+    waiting = asyncio.create_task(keys.verify(token("new", NEW), NOW + COOLDOWN))
+    await issuer.asked.wait()
+    assert await keys.verify(token("old", OLD, n=2), NOW + COOLDOWN)
+    assert not waiting.done()
+    with pytest.raises(KeyUnknown):
+        await waiting
+    assert await keys.verify(token("old", OLD, n=3), NOW + COOLDOWN)
+    assert len(issuer.requests) == 2
+
+
 async def test_before_the_first_set_the_keys_are_unavailable(keys: Keys, issuer: Any) -> None:
     issuer.status = "503 Service Unavailable"
     with pytest.raises(KeysUnavailable):
