@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
@@ -15,6 +14,7 @@ import structlog
 from realtime_inspector.errors import SetupError, SlotLost, SourceError, StreamEnded
 from realtime_inspector.model import AFTER, Change, Loss, Position, Relation, Transaction
 from realtime_inspector.postgres.announced import REMEDY, Announced
+from realtime_inspector.postgres.arrivals import Arrivals
 from realtime_inspector.postgres.failures import DIRECT, unreachable
 from realtime_inspector.postgres.listener import Listener
 from realtime_inspector.replication.notified import Told, decode, understood
@@ -51,15 +51,12 @@ class Notifications:
     ) -> None:
         self._url = url
         self._announced = announced
-        self._limit = queue_bytes
         self._share = queue_share
         self._watch_seconds = watch_seconds
         self._last = 0
         self._silent: frozenset[int] = frozenset()
-        self._queue: deque[tuple[Transaction, int]] = deque()
-        self._queued = 0
-        self._arrived, self._room = asyncio.Event(), asyncio.Event()
-        self._fault: SourceError | None = StreamEnded("Nobody listens")
+        self._room = asyncio.Event()
+        self._arrivals = Arrivals(queue_bytes, self._room.set, StreamEnded("Nobody listens"))
         self._listener: Listener | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -71,7 +68,7 @@ class Notifications:
         except BaseException:
             await self._disconnect()
             raise
-        self._fault = None
+        self._arrivals.fault = None
         self._room.set()
         assert self._listener is not None
         follow, watch = self._follow(self._listener), self._watch()
@@ -79,16 +76,11 @@ class Notifications:
 
     async def next(self) -> Transaction:
         """The next transaction, or what has arrived of it. What arrived before a fault is given out first."""
-        while not self._queue:
-            if self._fault is not None:
-                raise self._fault.with_traceback(None)
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._pop()
+        return await self._arrivals.next()
 
     def next_nowait(self) -> Transaction | None:
         """The next transaction if it is here already."""
-        return self._pop() if self._queue else None
+        return self._arrivals.next_nowait()
 
     def joined(self, _position: Position, /) -> Position:
         """Where a subscription made now begins, whatever the position in the log: after everything that has arrived."""
@@ -104,7 +96,7 @@ class Notifications:
     @property
     def flows(self) -> bool:
         """Whether somebody listens."""
-        return self._fault is None
+        return self._arrivals.fault is None
 
     @property
     def log(self) -> str:
@@ -129,20 +121,12 @@ class Notifications:
     @property
     def queued_bytes(self) -> int:
         """How much waits here for `next`."""
-        return self._queued
+        return self._arrivals.size_bytes
 
     async def close(self) -> None:
         """Listens no more. Who waits in `next` gets StreamEnded."""
-        self._fault = StreamEnded("The listening connection was closed")
-        self._arrived.set()
+        self._arrivals.fail(StreamEnded("The listening connection was closed"))
         await self._disconnect()
-
-    def _pop(self) -> Transaction:
-        transaction, size = self._queue.popleft()
-        self._queued -= size
-        if self._queued <= self._limit // 2:
-            self._room.set()
-        return transaction
 
     async def _connect(self) -> None:
         try:
@@ -196,11 +180,9 @@ class Notifications:
             return
         self._last += 1
         size += OVERHEAD * (len(changes) + 1)
-        self._queue.append((Transaction(None, self._last, time.time_ns() // 1_000, changes, self._last, lost), size))
-        self._queued += size
-        if self._queued > self._limit:
+        self._arrivals.put(Transaction(None, self._last, time.time_ns() // 1_000, changes, self._last, lost), size)
+        if self._arrivals.full:
             self._room.clear()
-        self._arrived.set()
 
     async def _watch(self) -> None:
         try:
@@ -226,9 +208,8 @@ class Notifications:
         return silence.queue_usage
 
     def _fail(self, fault: SourceError) -> None:
-        if self._fault is None:
-            self._fault = fault
-            self._arrived.set()
+        if self._arrivals.fault is None:
+            self._arrivals.fail(fault)
             for task in self._tasks:
                 if task is not asyncio.current_task():
                     task.cancel()

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import time
-from collections import deque
 from struct import Struct
 from typing import Final
 
@@ -14,6 +13,7 @@ from psycopg.pq.abc import PGconn
 from realtime_inspector.errors import SlotLost, SourceError, StreamEnded
 from realtime_inspector.model import Position, Transaction
 from realtime_inspector.postgres import slot as slots
+from realtime_inspector.postgres.arrivals import Arrivals
 from realtime_inspector.postgres.readable import watch
 from realtime_inspector.replication.assembler import Assembler
 from realtime_inspector.replication.pgoutput import EPOCH, MalformedMessage, decode
@@ -71,9 +71,7 @@ class ReplicationStream:
         self._url = url
         self._wanted = slots.Wanted(slot, publication, beside)
         self._piece = piece
-        self._limit = queue_bytes
-        self._arrived = asyncio.Event()
-        self._fault: SourceError | None = StreamEnded("The replication stream is not attached")
+        self._arrivals = Arrivals(queue_bytes, self._make_room, StreamEnded("The replication stream is not attached"))
         self._connection: slots.Connection | None = None
         self._socket = -1
         self._interval = LONGEST_INTERVAL
@@ -91,8 +89,7 @@ class ReplicationStream:
         """Nothing that was known of the slot's contents holds any more."""
         self._assembler = Assembler(self._piece)
         self._log: slots.Log | None = None
-        self._queue: deque[tuple[Transaction, int]] = deque()
-        self._queued = 0
+        self._arrivals.clear()
         self._collected = 0
         self._received = 0
         self._last_end = 0
@@ -105,9 +102,9 @@ class ReplicationStream:
         better. Raises SlotLost, SlotInUse (another reader has the slot), SetupError, DatabaseUnavailable, SourceError.
         """
         self._disconnect()
-        if isinstance(self._fault, SlotLost):
+        if isinstance(self._arrivals.fault, SlotLost):
             self._forget()
-        self._fault = StreamEnded("The replication stream is not attached")
+        self._arrivals.fault = StreamEnded("The replication stream is not attached")
         connection = await slots.connect(self._url)
         try:
             async with asyncio.timeout(ATTACH_SECONDS):
@@ -118,9 +115,9 @@ class ReplicationStream:
         except BaseException as error:
             await connection.close()  # at once: a reader that is connected and does not read keeps the slot busy
             if isinstance(error, SlotLost):
-                self._begun, self._fault = True, error
+                self._begun, self._arrivals.fault = True, error
             raise
-        self._begun, self._fault = True, None
+        self._begun, self._arrivals.fault = True, None
 
     async def _start(self, connection: slots.Connection, start_lsn: int) -> None:
         log = await slots.identify(connection)
@@ -155,16 +152,11 @@ class ReplicationStream:
 
     async def next(self) -> Transaction:
         """The next piece. What arrived before a fault is given out first, then the fault is raised: StreamEnded or SlotLost."""
-        while not self._queue:
-            if self._fault is not None:
-                raise self._fault.with_traceback(None)
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._pop()
+        return await self._arrivals.next()
 
     def next_nowait(self) -> Transaction | None:
         """The next piece if it is here already."""
-        return self._pop() if self._queue else None
+        return self._arrivals.next_nowait()
 
     def acknowledge(self, end_lsn: int) -> None:
         """Everything up to there is done with and need not come again; told to Postgres within a tenth of a second.
@@ -208,7 +200,7 @@ class ReplicationStream:
     @property
     def queued_bytes(self) -> int:
         """How much of the log waits here for `next`."""
-        return self._queued
+        return self._arrivals.size_bytes
 
     def joined(self, position: Position) -> Position:
         """The log's own order."""
@@ -218,12 +210,9 @@ class ReplicationStream:
         """Ends the connection; the slot stays. Who waits in `next` gets StreamEnded."""
         self._fail(StreamEnded("The replication stream was closed"))
 
-    def _pop(self) -> Transaction:
-        piece, size = self._queue.popleft()
-        self._queued -= size
-        if self._paused and self._queued <= self._limit // 2:
+    def _make_room(self) -> None:
+        if self._paused:
             self._resume()
-        return piece
 
     def _pause(self) -> None:
         self._paused = True
@@ -259,7 +248,7 @@ class ReplicationStream:
             if length > 0:
                 fruitless = 0
                 self._take(data)
-                if self._queued >= self._limit:
+                if self._arrivals.full:
                     self._pause()
                     return False
             elif length < 0:
@@ -306,10 +295,8 @@ class ReplicationStream:
         size, self._collected = self._collected + PIECE_OVERHEAD, 0
         if piece is not None:
             self._trust = FIRST_SILENCE
-            self._queue.append((piece, size))
-            self._queued += size
+            self._arrivals.put(piece, size)
             self._last_end = max(self._last_end, piece.end_lsn or 0)
-            self._arrived.set()
 
     def _report_within(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -352,8 +339,7 @@ class ReplicationStream:
         self._disconnect()
         if isinstance(fault, SlotLost):
             self._broken = max(self._received, self._acknowledged)
-        self._fault = fault
-        self._arrived.set()
+        self._arrivals.fail(fault)
 
     def _disconnect(self) -> None:
         """Before anything else when something is wrong: a reader that is connected and does not read keeps the slot busy."""
