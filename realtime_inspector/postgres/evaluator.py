@@ -154,7 +154,7 @@ class _Lane:
         except TimeoutError:
             self.close()
             self._timeouts += 1
-            if self._hurried:
+            if self._hurried and (len(share) == 1 or self._timeouts > WAITS_PER_BATCH):
                 for place, question in share:
                     answers[place].update({i: LATE for i in question.identities if i not in answers[place]})
                 return

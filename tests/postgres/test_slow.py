@@ -92,11 +92,13 @@ async def test_one_who_swallows_its_cancellation_for_ever_holds_nobody_up_for_lo
       while auth.uid() = '{BOB}' loop begin perform pg_sleep(1); exception when query_canceled then null; end; end loop;
       return true; end $$;""")
     alice = await service.join(user(ALICE), "notes", "other")
-    bob = await service.join(user(BOB), "notes", "other", verdicts=True)
+    bob, bystander = await service.join(user(BOB), "notes", "other", verdicts=True), await service.join(user(BOB), "other")
     await asyncio.to_thread(write, service.engine, 1, 6)
+    await bystander.until(3)
+    assert [service.index.is_behind(each, ["realtime:room"]) for each in (bob, bystander)] == [True, False]
     await alice.until(6)
     await bob.hears(lambda: len(bob.data) >= 3)
-    assert (seen(alice), seen(bob)) == (rows(1, 5), rows(2, 6, "other"))
+    assert (seen(alice), seen(bob), seen(bystander)) == (rows(1, 5), rows(2, 6, "other"), rows(2, 6, "other"))
     assert [v["reason"] for v in bob.verdicts if v["table"] == "notes"][1::2] == ["policy_raised"] * 3
 
 
