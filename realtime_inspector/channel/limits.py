@@ -80,6 +80,11 @@ def averaged(rate: float) -> Bucket:
     return Bucket(rate, rate * WINDOW)
 
 
+def own_joins(limits: Limits) -> Bucket:
+    """A tenth of everybody's is one socket's, so that none takes the others' away."""
+    return averaged(max(1.0, limits.joins_per_second / 10))
+
+
 def presence_calls(limits: Limits) -> Bucket:
     """The calls of one channel of a client."""
     return Bucket(limits.presence_calls / limits.presence_seconds, limits.presence_calls)

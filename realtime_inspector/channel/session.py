@@ -40,7 +40,7 @@ from realtime_inspector.channel.effects import (
     Ticket,
     Verify,
 )
-from realtime_inspector.channel.limits import CLIENT_PRESENCE, Gate, averaged, presence_calls
+from realtime_inspector.channel.limits import CLIENT_PRESENCE, Gate, averaged, own_joins, presence_calls
 from realtime_inspector.channel.permits import lost_or_missing
 from realtime_inspector.channel.state import Awaited, Channel
 from realtime_inspector.channel.talk import Talk, Then
@@ -89,6 +89,7 @@ class Session:
         self._gate = gate
         self._limits = gate.limits
         self._messages = averaged(gate.limits.messages_per_second)
+        self._joins = own_joins(gate.limits)
         self._channels: dict[str, Channel] = {}
         self._numbers = 0
         self._closed = False
@@ -207,7 +208,7 @@ class Session:
         return [self._answers.error(previous.join, _REPLACED)] if previous.token is None else [Leave(previous.topic)]
 
     def _objection(self, topic: str, request: JoinRequest, now: float) -> Problem | None:
-        if not self._gate.joins.take(now):
+        if not self._joins.take(now) or not self._gate.joins.take(now):
             return TooManyJoins().problem
         if topic == _PREFIX:
             return Problem("TopicNameRequired", "You must provide a topic name", "Name the channel.")

@@ -75,6 +75,15 @@ async def test_joins_beyond_the_rate_are_refused_at_once_and_the_socket_lives_on
         assert (await refused(service))[:2][0] == 429
 
 
+async def test_one_socket_cannot_use_up_the_joins_of_all() -> None:
+    async with serving(joins_per_second=20) as service, client(service) as loud, client(service) as calm:
+        for _ in range(120):
+            await loud.join()
+        await loud.send(ROOM, "phx_join", {"config": {}})
+        assert (await loud.event())[1]["response"]["code"] == "ClientJoinRateLimitReached"
+        await calm.join()
+
+
 @pytest.mark.parametrize("vsn", VERSIONS)
 async def test_who_sends_too_much_is_told_and_loses_the_channel_and_nobody_else_does(vsn: str) -> None:
     async with serving(messages_per_second=1) as service, client(service, vsn) as loud, client(service, vsn) as calm:
