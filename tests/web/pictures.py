@@ -75,6 +75,23 @@ def compare(inspector: Inspector, life: Life) -> None:
     inspector.page.mouse.move(700, 880)
 
 
+def why(inspector: Inspector) -> None:
+    """The step that stopped a row, and what stood on both sides."""
+    inspector.row("INSERT", "denied").last.click()
+    inspector.page.keyboard.press("w")
+    inspector.detail.get_by_text("Reproduce in psql").wait_for()
+    inspector.page.mouse.move(300, 880)
+
+
+def policies(inspector: Inspector) -> None:
+    """Who may do what, with a cell picked, and the lints."""
+    page = inspector.page
+    page.locator(".nav").get_by_role("link", name="Policies").click()
+    page.get_by_role("button", name="alice, select on public.tweets").click()
+    page.locator(".lint").first.wait_for()
+    page.mouse.move(700, 880)
+
+
 def take(browser: Browser, demo: Demo, folder: Path) -> None:
     for theme in ("light", "dark"):
         page = browser.new_page(viewport=SIZE, color_scheme=theme)  # type: ignore[arg-type]
@@ -90,6 +107,11 @@ def take(browser: Browser, demo: Demo, folder: Path) -> None:
         live(inspector, life)
         page.screenshot(path=folder / f"live-{theme}.png")
         if theme == "light":
+            why(inspector)
+            page.screenshot(path=folder / "why.png")
+            policies(inspector)
+            page.screenshot(path=folder / "policies.png")
+            page.locator(".nav").get_by_role("link", name="Live").click()
             compare(inspector, life)
             page.screenshot(path=folder / "compare.png")
         page.close()

@@ -44,7 +44,9 @@ export const pivot = computed(() => {
   }
   const first = [...tables.values()][0] ?? [];
   const columns = first.map((row, i) => columnOf(row, identities.value.find((one) => one.id === asked[i - (first.length - asked.length)])));
-  const cellsOf = (of) => new Map(columns.map((column, i) => [column.key, of[i]?.cells]));
+  const keys = columns.map((column) => column.key);
+  const cellsOf = (of) => new Map(keys.map((key, i) => [key, of[i]?.cells]));
+  columns.sort((a, b) => Number(b.view !== null) - Number(a.view !== null)); // those one looks through stand first
   return { columns, tables: [...tables].map(([key, of]) => ({ key, cells: cellsOf(of) })) };
 });
 
