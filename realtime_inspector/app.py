@@ -257,6 +257,7 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     upkeep = asyncio.create_task(keep_partitions(pool, settings.messages_hours))
     try:
         audit = Audit(pool)
+        keys.recorded = audit.recorded
         watch, witness = Watch(audit, keys), Witness(audit.record, pipeline.tally.seen)
         yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, rehearsal, audit, watch, witness)
     finally:

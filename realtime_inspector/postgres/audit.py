@@ -140,6 +140,17 @@ class Audit:
             raise NotFound("No such running impersonation of yours", hint="Start one and name its id as session_id.")
         return Identity(record["target_role"], canonical(orjson.loads(record["claims"])).decode())
 
+    async def recorded(self, session_id: str, actor: str | None, role: str) -> bool:
+        """Whether this admin started such a session, in this role; it may have ended."""
+        with told():
+            return bool(
+                await self._pool.fetchval(
+                    "select exists (select from realtime_inspector.impersonation_sessions "
+                    "where id::text = $1 and admin_user_id = $2 and target_role = $3)",
+                    *(session_id, actor, role),
+                )
+            )
+
     async def list(self, selection: Selection) -> tuple[tuple[Impersonation, ...], int]:
         """One page of recorded sessions, newest first, and how many there are in all."""
         with told():

@@ -6,14 +6,22 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 import structlog
 
-from realtime_inspector.errors import InvalidInput, KeysUnavailable, KeyUnknown, RoleNotAllowed, TokenExpired
+from realtime_inspector.errors import (
+    InvalidInput,
+    KeysUnavailable,
+    KeyUnknown,
+    RealtimeError,
+    RoleNotAllowed,
+    TokenClaimsInvalid,
+    TokenExpired,
+)
 from realtime_inspector.identity.keys import Ring, from_jwks, from_secret
 from realtime_inspector.identity.passwords import parse
 from realtime_inspector.identity.tokens import Rules, canonical, required, verify
@@ -32,6 +40,8 @@ SHORTEST_OPAQUE: Final = 20
 REMEMBERED: Final = 10_000
 """Verified tokens kept by hash: one client joins many channels with the same token."""
 
+Recorded = Callable[[str, str | None, str], Awaitable[bool]]
+"""Session, actor and role to whether such a session was started and may run."""
 _log = structlog.get_logger(__name__)
 
 
@@ -61,6 +71,9 @@ class Keys:
         self._revoked_admins: frozenset[str] = frozenset()
         self.admins = parse(settings.admins)
         """Who may sign in with a password."""
+        self.recorded: Recorded | None = None
+        """Where there is a trail: whether it holds a running session. No other impersonation counts."""
+        self._known_sessions: OrderedDict[str, tuple[str | None, str]] = OrderedDict()
         self.knows_revoked = True
         """Whether what was ended and revoked is known; until then no impersonation counts, and no admin."""
 
@@ -84,6 +97,8 @@ class Keys:
         self._remember(name, verified)
         if verified.session_id is not None or verified.identity.role == self.rules.admin_role:
             self._check_standing(verified)
+        if verified.session_id is not None and self.recorded is not None:
+            await self._check_recorded(verified, verified.session_id, self.recorded)
         return verified
 
     def revoke(self, session_id: str, expires_at: float) -> None:
@@ -100,6 +115,23 @@ class Keys:
         self._ended_logins = _unexpired(self._ended_logins) | dict(logins)
         self._revoked_admins = admins
         self.knows_revoked = True
+
+    async def _check_recorded(self, token: Token, session: str, recorded: "Recorded") -> None:
+        """A token may be signed with a right key and yet name a session that was never started. Raises a TokenError."""
+        told = (token.actor, token.identity.role)
+        if token.identity.role == self.rules.admin_role:
+            raise TokenClaimsInvalid("There is no such impersonation", hint="Nobody is given the admin role.")
+        if self._known_sessions.get(session) == told:
+            return
+        try:
+            known = await recorded(session, *told)
+        except RealtimeError as error:
+            raise KeysUnavailable("The trail of impersonations cannot be read", hint="Try again in a moment.") from error
+        if not known:
+            raise TokenClaimsInvalid("There is no such impersonation", hint="Start one; its token cannot be made elsewhere.")
+        self._known_sessions[session] = told
+        if len(self._known_sessions) > REMEMBERED:
+            self._known_sessions.popitem(last=False)
 
     def _check_standing(self, token: Token) -> None:
         """Whether what the token comes from still counts. Raises a TokenError."""

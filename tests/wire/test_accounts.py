@@ -8,7 +8,7 @@ import msgspec
 import orjson
 import pytest
 
-from realtime_inspector.errors import RoleNotAllowed, TokenExpired
+from realtime_inspector.errors import RoleNotAllowed, TokenClaimsInvalid, TokenExpired
 from realtime_inspector.hub.endings import Watch
 from realtime_inspector.identity.passwords import entry
 from realtime_inspector.identity.tokens import NAMESPACE
@@ -202,6 +202,23 @@ async def test_who_is_taken_out_of_the_settings_has_no_right_left(service: Servi
         assert await service.keys.authenticate(bearer, time.time())
         with pytest.raises(TokenExpired, match="sign-in has ended"):
             await restarted.authenticate(bearer, time.time())
+
+
+async def test_a_session_cannot_be_forged(service: Service) -> None:
+    """With the right key, and without a record, or with the record of another one."""
+    started = await service.start()
+    session, claims = started["session"]["id"], {"role": "authenticated", "sub": "mallory"}
+    for role, issued in (
+        ("authenticated", {"session_id": "00000000-0000-4000-8000-000000000000", "actor": "ann"}),
+        ("authenticated", {"session_id": "no uuid", "actor": "ann"}),
+        ("authenticated", {"session_id": session, "actor": "bea"}),
+        ("service_role", {"session_id": session, "actor": "ann"}),
+    ):
+        forged = token(**{**claims, "role": role, NAMESPACE: issued})
+        with pytest.raises(TokenClaimsInvalid, match="no such impersonation"):
+            await service.keys.verify(forged, time.time())
+        assert refused(await service.ask("GET", ME, bearer=forged), 401, "InvalidJWTToken")
+    assert await service.keys.verify(started["access_token"], time.time())
 
 
 async def test_a_sign_in_cannot_be_forged(service: Service) -> None:

@@ -77,6 +77,7 @@ class Service:
         self.connections: list[dict[str, object]] = []
         self.disconnected: list[str] = []
         self.keys = Keys(settings)
+        self.keys.recorded = Audit(pool).recorded
         self.pool = pool
         deps = Dependencies(
             settings=settings,
