@@ -51,8 +51,8 @@ def test_a_refused_channel_says_so_where_the_messages_would_be(inspector: Inspec
     inspector.dialog.get_by_role("checkbox", name="Private").check()
     inspector.dialog.get_by_role("button", name="Join", exact=True).click()
     inspector.become("anon")
-    expect(inspector.grid).to_contain_text("anon was not let into staff.")
-    expect(inspector.grid).to_contain_text(re.compile("anon on staff: .*[Pp]rivate|anon on staff: .*ermission"))
+    expect(page.locator(".quiet")).to_contain_text("anon was not let into staff.")
+    expect(page.locator(".quiet")).to_contain_text(re.compile("anon on staff: .*[Pp]rivate|anon on staff: .*ermission"))
     page.get_by_role("button", name="Change or leave staff").last.click()
     expect(inspector.dialog).to_have_accessible_name("Channel staff")
 

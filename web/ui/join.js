@@ -81,7 +81,7 @@ export function JoinDialog({ name = "" }) {
           <div class="lab lab--code"><span>The same in ${python ? "Python" : "supabase-js"}</span><span class="lab-r">
             <${Button} cls="btn--small" onClick=${() => setPython(!python)}>${python ? "supabase-js" : "Python"}<//>
             <${CopyButton} text=${code} cls="btn--small" /></span></div>
-          <pre class="code code--join"><code>${code}</code></pre>
+          <pre class="code code--join" tabindex="0"><code>${code}</code></pre>
         </div>
       </div>
       <footer class="dl-foot">

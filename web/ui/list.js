@@ -65,7 +65,8 @@ export function List() {
   const first = Math.max(0, Math.floor(place.top / high) - blank(place) - around);
   const pool = Math.min(MOST_ROWS, Math.ceil(place.height / high) + 2 * around);
   const last = Math.min(rows, first + pool);
-  return html`<div
+  const empty = Math.round(rows * high);
+  return html`<div class="listing"><div
     class="grid"
     role="grid"
     aria-label="Messages, newest last"
@@ -78,12 +79,13 @@ export function List() {
     id="messages"
   >
     <${Head} lanes=${lanes} />
-    <div class="rows" role="rowgroup" ref=${box} onScroll=${() => scrolled(box.current, place, redraw)} onWheel=${wheeled}
+    <div class="rows" role="presentation" ref=${box} onScroll=${() => scrolled(box.current, place, redraw)} onWheel=${wheeled}
       onPointerOver=${hoverCommit} onPointerLeave=${() => (hovered.value = "")}>
-      <div class="rows-all" style=${{ height: `${whole}px` }} role="presentation">
+      <div class="rows-all" style=${{ height: `${whole}px` }} role=${rows > 0 ? "rowgroup" : "presentation"}>
         ${rowsBetween(first, last, { lanes, pool, place })}</div>
-      ${rows === 0 ? html`<${EmptyList} />` : rows < FEW && html`<${StillQuiet} />`}
     </div>
+  </div>
+    ${rows < FEW && html`<div class="hush" style=${{ top: `${empty}px` }}>${rows === 0 ? html`<${EmptyList} />` : html`<${StillQuiet} />`}</div>`}
   </div>`;
 }
 

@@ -93,7 +93,7 @@ export function Segments({ legend, name, options, value, onChange, hidden = fals
 
 /** Code with a button that copies it. */
 export function Code({ text, children = null }) {
-  return html`<pre class="code"><code>${children ?? text}</code></pre>`;
+  return html`<pre class="code" tabindex="0"><code>${children ?? text}</code></pre>`;
 }
 
 const SQL_WORDS =

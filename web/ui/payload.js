@@ -58,5 +58,5 @@ function AsFrames({ frame }) {
 function Hex({ data }) {
   const lines = hexLines(data, HEX_BYTES);
   if (data.length > HEX_BYTES) lines.push(`… ${bytes(data.length - HEX_BYTES)} more`);
-  return html`<pre class="code code--hex"><code>${lines.join("\n")}</code></pre>`;
+  return html`<pre class="code code--hex" tabindex="0"><code>${lines.join("\n")}</code></pre>`;
 }

@@ -199,22 +199,21 @@ function UserSearch({ chosen, onChoose }) {
   return html`<div class="us-box">
     <label class="search search--dl">
       <${Icon} name="i-search" /><span class="vh">Find a user by e-mail or id</span>
-      <input type="text" role="combobox" aria-expanded="true" aria-controls="users"
+      <input type="text" role="combobox" aria-expanded=${users.length > 0} aria-controls=${users.length > 0 ? "users" : undefined}
         aria-activedescendant=${chosen ? `user-${chosen.id}` : undefined} data-first value=${text} placeholder="E-mail or id"
         spellcheck=${false} autocomplete="off" onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${move} />
       <span class="hint">${found.problem ? "" : `${Math.min(found.users.length, found.total)} of ${found.total}`}</span>
     </label>
-    <ul class="us" role="listbox" id="users" aria-label="Users">
+    ${
+      users.length > 0
+        ? html`<ul class="us" role="listbox" id="users" aria-label="Users">
       ${users.map(
         (user) => html`<${UserItem} key=${user.id} user=${user} words=${text} chosen=${user.id === chosen?.id}
         onChoose=${onChoose} />`,
       )}
-      ${
-        !users.length &&
-        html`<li class="us-none">${found.problem || (text ? "No user has that in e-mail or id." : "No users.")}
-        </li>`
-      }
-    </ul>
+    </ul>`
+        : html`<p class="us us-none">${found.problem || (text ? "No user has that in e-mail or id." : "No users.")}</p>`
+    }
   </div>`;
 }
 

@@ -106,7 +106,7 @@ function Checks() {
 }
 
 function Quiet({ title, children = null }) {
-  return html`<div class="quiet" role="presentation"><h2>${title}</h2>${children}</div>`;
+  return html`<div class="quiet"><h2>${title}</h2>${children}</div>`;
 }
 
 /** An update that alters nothing, on a row of a published table; "" where no table has a column to write. */
