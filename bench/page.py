@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
@@ -15,6 +16,7 @@ from tests.provision import chromium
 from tests.web.inspector import Demo, Inspector
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+PREACT = Path(__file__).resolve().parents[1] / "web" / "vendor" / "preact.js"
 SPEED = 5_000
 """px a second: a fast turn of the wheel."""
 
@@ -65,6 +67,30 @@ STREAM = """async ({ perSecond, seconds, paint }) => {
 }"""
 
 
+OPEN = """async () => {
+  const { select } = await import("/inspector/model/choice.js");
+  const { view } = await import("/inspector/model/feed.js");
+  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const opening = [], idle = [];
+  for (let i = 0; i < 40; i += 1) {
+    select(null);
+    await frame();
+    let start = performance.now();
+    await frame();
+    idle.push(performance.now() - start);
+    start = performance.now();
+    select(view.at(view.length - 1 - i));
+    await frame();
+    if (!document.querySelector(".d-body .diff")) throw new Error("the detail is not there");
+    opening.push(performance.now() - start);
+  }
+  return [opening, idle].map((times) => times.sort((a, b) => a - b)[20]);
+}"""
+ASSETS = """() => performance.getEntriesByType("resource")
+  .filter((entry) => entry.startTime < performance.getEntriesByName("first-contentful-paint")[0].startTime)
+  .reduce((sum, entry) => sum + entry.encodedBodySize, performance.getEntriesByType("navigation")[0].encodedBodySize) / 1024"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--per-second", type=int, default=1_000)
@@ -74,7 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(arguments: argparse.Namespace) -> list[Figure]:
     """Scrolling against a list of 2,000 plain rows in the same browser; streaming against only parsing the same frames."""
     with _page() as page:
+        assets = page.evaluate(ASSETS)
         page.evaluate(FILL, arguments.messages)
+        opening, idle = page.evaluate(OPEN)
         ours = _frame_times(page)
         share = _busy(page, arguments, paint=True)
         parsing = _busy(page, arguments, paint=False)
@@ -86,6 +114,10 @@ def measure(arguments: argparse.Namespace) -> list[Figure]:
         Figure(f"{name}, median", "ms", _quantile(ours, 0.5), _quantile(plain, 0.5), "2,000 plain rows", goal=17),
         Figure(f"{name}, p95", "ms", _quantile(ours, 0.95), _quantile(plain, 0.95), "2,000 plain rows", goal=34),
         Figure(busy, "%", share, parsing, "only parsing the frames", goal=50),
+        Figure("opening a detail, until it is drawn", "ms", opening, idle, "an empty frame", goal=50),
+        Figure(
+            "fetched before the first paint", "kB", assets, float(PREACT.stat().st_size) / 1024, "the library alone", goal=300
+        ),
     ]
 
 

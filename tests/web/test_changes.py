@@ -125,7 +125,7 @@ def test_only_selected_columns_arrive_and_the_others_are_named(inspector: Inspec
     inspector.become("anon")
     inspector.page.get_by_role("button", name="Change or leave countries").click()
     inspector.dialog.get_by_text("Every column").click()
-    inspector.dialog.get_by_role("checkbox", name="id").check()
+    inspector.dialog.get_by_role("checkbox", name="id", exact=True).check()
     inspector.dialog.get_by_role("button", name="Join again").click()
     expect(inspector.row("system", "Subscribed")).to_have_count(2)
     database.execute("insert into countries (name) values ('Togo')")

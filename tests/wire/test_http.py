@@ -166,6 +166,10 @@ async def test_the_page_may_load_nothing_from_elsewhere(service: Service) -> Non
         folder = find_page()
         assert folder is not None
         assert page.content == (folder / "index.html").read_bytes()
+        assert script.headers["content-encoding"] == "gzip"
+        plain = await http.get("/inspector/app.js", headers={"accept-encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        assert plain.content == script.content == (folder / "app.js").read_bytes()
 
 
 @pytest.mark.parametrize(
