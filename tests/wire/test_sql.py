@@ -83,7 +83,8 @@ def test_a_statement_is_written_down_before_it_runs(demo: Demo, http: httpx.Clie
     assert [each["rows"] for each in answer["results"]] == [[["Only I can read this."]], [["1", "f"]]]
     failed = ask(http, session, "select nothing from tweets")
     assert failed.status_code == 422
-    assert failed.json() | {"hint": ""} == {
+    assert failed.json() | {"hint": "", "docs": ""} == {
+        "docs": "",
         "error": 'column "nothing" does not exist',
         "code": "STATEMENT_FAILED",
         "hint": "",
