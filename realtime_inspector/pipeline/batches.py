@@ -94,6 +94,8 @@ class Batches:
                 raise
             except DatabaseUnavailable as error:
                 log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
+                if isinstance(error.__cause__, TimeoutError):  # a silent network: else each connection would find out by itself
+                    await self._gatherer.close()
             except Exception:
                 faults += 1
                 log.exception("batch_failed", error_id=secrets.token_hex(4), tables=[relation.name for relation in relations])
