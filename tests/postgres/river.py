@@ -22,6 +22,8 @@ from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
 from tests.postgres.conftest import Engine
 
+PATIENCE = 60.0
+"""Seconds within which what must come has to come, on a machine that is busy with other things as well."""
 MARKER = """
 ;create table marker (id int generated always as identity primary key); grant select on marker to service_role;
 alter publication supabase_realtime add table marker;
@@ -62,7 +64,7 @@ class Subscriber:
 
     async def hears(self, enough: Callable[[], bool]) -> None:
         """Returns once it was sent enough."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not enough():
                 self._news.clear()
                 await self._news.wait()

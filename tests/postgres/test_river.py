@@ -215,7 +215,7 @@ async def test_a_slot_that_is_dropped_while_changes_flow_costs_one_gap(start: St
     tweets = await service.join(SERVICE, "tweets")
     service.engine.run("insert into tweets values (1)")
     await tweets.until(1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not tweets.gaps:
             with suppress(psycopg.Error):  # the service may have come back first
                 service.engine.run(

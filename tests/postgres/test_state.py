@@ -79,7 +79,7 @@ async def test_the_position_is_written_seldom_and_at_the_end(
     monkeypatch.setattr(states, "SAVE_SECONDS", 3600)
     await bookmark.begin()
     bookmark.save(1000, 900)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while position(engine) != 1000:  # noqa: ASYNC110, nobody tells
             await asyncio.sleep(0.01)
     written = engine.run(f"select xmin::text from {TABLE}")
@@ -109,7 +109,7 @@ async def test_what_was_written_is_saved_when_the_database_is_back(engine: Engin
     await asyncio.sleep(0.1)
     engine.run("alter table realtime_inspector.hidden rename to slots")
     engine.run("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'realtime_inspector keeper'")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while position(engine) != 1000:  # noqa: ASYNC110, nobody tells
             await asyncio.sleep(0.01)
 
