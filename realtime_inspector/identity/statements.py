@@ -19,23 +19,27 @@ ALLOWED: Final = frozenset(
 MOST_STATEMENTS: Final = 20
 LONGEST: Final = 50_000
 
+# Lexical rules: https://www.postgresql.org/docs/current/sql-syntax-lexical.html. A comment ends at a carriage return too,
+# blanks are those of ASCII, and every character beyond ASCII is a letter (src/backend/parser/scan.l).
 _TOKEN: Final = re.compile(
     r"""
-    (?P<space>\s+|--[^\n]*)
+    (?P<space>[ \t\n\r\f\v]+|--[^\n\r]*)
     |(?P<comment>/\*)
     |(?P<escaped>[eE]'(?:[^'\\]|\\.|'')*')
     |(?P<unfinished>[eE]')
     |(?P<unicode>[uU]&['"])
     |(?P<text>'(?:[^']|'')*')
     |(?P<quoted>"(?:[^"]|"")*")
-    |(?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)
-    |(?P<word>[^\W\d][\w$]*)
+    |(?P<dollar>\$(?P<tag>(?:[a-zA-Z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?)\$.*?\$(?P=tag)\$)
+    |(?P<word>[a-zA-Z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*)
     |(?P<end>;)
     |(?P<open>['"])
-    |(?P<other>\d[\w.]*|.)
+    |(?P<other>[0-9][0-9.]*|.)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_HIDING: Final = re.compile(r"set_config|query_to_xml|\bts_(?:stat|rewrite)\b", re.IGNORECASE)
+"""What changes settings, and what runs the text of a query, in which that could be spelt in parts."""
 _COMMENT: Final = re.compile(r"/\*|\*/")
 _WORDS: Final = {
     **dict.fromkeys(("begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"), "The transaction is ours"),
@@ -71,9 +75,9 @@ def split(text: str) -> tuple[Statement, ...]:
     """The statements of a text. Raises StatementRefused for what may not be run."""
     if len(text) > LONGEST or "\x00" in text:
         raise StatementRefused(f"The text is longer than {LONGEST} characters, or holds the character NUL")
-    if re.search(r"set_config", text, re.IGNORECASE):
+    if found_word := _HIDING.search(text):
         raise StatementRefused(
-            "set_config could change the identity", hint="Start an impersonation with the claims that you want."
+            f"{found_word[0]} could change the identity", hint="Start an impersonation with the claims that you want."
         )
     found, begin, first, at = [], 0, "", 0
     while at < len(text):

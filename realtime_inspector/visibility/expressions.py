@@ -11,14 +11,15 @@ from typing import Final, Literal
 
 from realtime_inspector.errors import InvalidInput
 
-# Lexical rules: https://www.postgresql.org/docs/current/sql-syntax-lexical.html, with standard_conforming_strings on.
+# Lexical rules: https://www.postgresql.org/docs/current/sql-syntax-lexical.html, with standard_conforming_strings on. Blanks are
+# those of ASCII, and every character beyond ASCII is a letter (src/backend/parser/scan.l).
 _TOKEN: Final = re.compile(
-    r"""(?P<space>\s+)
-    |(?P<comment>--[^\n]*|/\*)
+    r"""(?P<space>[ \t\n\r\f\v]+)
+    |(?P<comment>--[^\n\r]*|/\*)
     |(?P<quoted>[eE]'(?:[^'\\]|''|\\.)*'|(?:[bBxXnN]|[uU]&)?'(?:[^']|'')*'|(?:[uU]&)?"(?:[^"]|"")*"
-        |\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)
-    |(?P<word>(?![eE]')[^\W\d][\w$]*)
-    |(?P<number>\d[\w.]*)
+        |\$(?P<tag>(?:[a-zA-Z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?)\$.*?\$(?P=tag)\$)
+    |(?P<word>(?![eE]')[a-zA-Z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*)
+    |(?P<number>[0-9][0-9.]*)
     |(?P<open>[(\[])
     |(?P<close>[)\]])
     |(?P<operator>[-+*/<>=~!@\#%^&|`?]+)
@@ -105,8 +106,12 @@ def single(text: str) -> str:
     """A candidate's condition, if it is one expression and nothing else. Raises InvalidInput."""
     if not text.strip() or len(text) > _LONGEST or "\x00" in text:
         raise InvalidInput(f"The condition must have 1 to {_LONGEST} characters", hint="Write it as after USING.")
+    before = ""
     for token in _tokens(text):
         unfinished = token.kind == "other" and token.text in "'\"$eE"
+        if token.kind == "quoted" and token.text.startswith("'") and before.endswith("'"):
+            raise InvalidInput("A text is continued on another line", hint="Write it in one piece.")
+        before = token.text if token.kind == "quoted" else ""
         if token.kind == "comment" or (token.kind == "operator" and ("--" in token.text or "/*" in token.text)):
             raise InvalidInput("A condition has no comments", hint="Leave out what comes after -- or /*.")
         if token.depth < 0 or unfinished or (token.kind == "other" and token.text in ";\\"):

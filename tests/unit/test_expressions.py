@@ -79,7 +79,7 @@ def test_a_set_that_is_compared_with_is_shown_as_an_array() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["owner = auth.uid()", "a = 'x; -- y'", "a = $$ ; $$", "x ? 'b'", "a[1] = 2", "a = E'\\';'", "a\nor b"]
+    "text", ["owner = auth.uid()", "a = 'x; -- y'", "a = $$ ; $$", "x ? 'b'", "a[1] = 2", "a = E'\\';'", "a\nor b", "a = 1.5e3"]
 )
 def test_a_candidate_may_be_any_one_expression(text: str) -> None:
     assert single(f" {text} ") == text
@@ -89,6 +89,8 @@ def test_a_candidate_may_be_any_one_expression(text: str) -> None:
     "text",
     [
         *("", "  ", "a; drop table t", "true) or (true", "(a", "a)", "'x", '"x', "$$x", "e'\\'", "E'\\'", "$1", "a\\b"),
+        *("(select true as →$x$ ) ; set role none -- $x$\n)", "(1 = 1a$x$ ) ; x -- $x$\n)", "e'a'\n'b\\' || ' ; x'"),
+        *("(select true as a\u00a0$x$ ) ; set role none -- $x$\n)", "true --\r x"),
         *("true -- x", "true /* x", "a +-- b", "a /* x */ = 1", "a\x00", "a" * 20_001),
     ],
 )
