@@ -24,7 +24,7 @@ from realtime_inspector.visibility import caveats
 from realtime_inspector.visibility.asking import Candidate, Question, Receiver
 from realtime_inspector.visibility.explanation import Explanation, Judged, Publishing, judged, selected
 from realtime_inspector.visibility.facts import Shape
-from realtime_inspector.visibility.trace import Circumstances, PolicyFacts, Raised, Sighted, begun, combine
+from realtime_inspector.visibility.trace import Circumstances, PolicyFacts, Raised, Sighted, begun, combine, untold
 from realtime_inspector.visibility.verdicts import Evidence
 
 Texts = Mapping[str, str | None]
@@ -154,7 +154,9 @@ class Inquirer:
                 if circumstances is None:
                     raise InvalidInput(f"The role {identity.role!r} does not exist")
                 standing = evidence.standing(identity.role)
-                asking = _Asking(tracing, identity, shape, circumstances, await _policies(tracing, question, circumstances))
+                policies = await _policies(tracing, question, circumstances)
+                candidate = question.candidate.name if question.candidate else None
+                asking = _Asking(tracing, identity, shape, circumstances, policies, candidate)
                 new = old = seen = None
                 if stored is not None:
                     selecting = asyncio.ensure_future(self._selected(view.snapshot, evidence, identity, stored))
@@ -168,7 +170,7 @@ class Inquirer:
                     old = await asking.about(tuple_of(shape, whole), None, subject.changed, None)
         live = await self._receivers.live(identity, subject.event, subject.shape)
         values = evidence.values[0] if stored else subject.old
-        literal = row_literal([values.get(c.name) for c in shape.columns]) if values else ""
+        literal = row_literal([circumstances.shown(values).get(c.name) for c in shape.columns]) if values else ""
         known = caveats.of_old_row(circumstances, subject.old) if subject.old is not None else ()
         return Explanation(
             schema=shape.schema,
@@ -202,13 +204,14 @@ class Inquirer:
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """One identity and the policies of one relation, in an open transaction."""
+    """One identity and the policies of one relation, in an open transaction. `candidate`: which of them does not exist."""
 
     tracing: Tracing
     identity: Identity
     shape: Shape
     circumstances: Circumstances
     policies: Sequence[PolicyFacts]
+    candidate: str | None
 
     async def about(
         self, row: Tuple, selecting: Awaitable[Sighted | None] | None, changed: Sequence[str], candidate: Candidate | None
@@ -219,6 +222,8 @@ class _Asking:
             bypassed = Sighted.ALLOWED if self.circumstances.bypass and self.circumstances.schema_usage else None
             return Judged(tuple(traces), None, (await selecting if selecting else None) or bypassed)
         (found,) = await self.tracing.trace([Inquiry(self.identity, self.shape, row, traces)])
+        if self.circumstances.columns_denied:  # whoever writes a condition chooses what its sides show
+            found = [untold(trace) if trace.policy.name == self.candidate else trace for trace in found]
         if candidate is None:
             return judged(found, combine(found), await selecting if selecting else None, changed)
         return judged(found, combine(found), None, changed)
@@ -241,6 +246,9 @@ async def _policies(tracing: Tracing, question: Question, circumstances: Circums
     candidate = question.candidate
     if candidate is None:
         return list(circumstances.policies)
+    if not circumstances.may("SELECT"):
+        role = question.identity.role
+        raise InvalidInput(f"{role} has no SELECT on the table", hint="Without it no policy counts: grant it first.")
     member = await tracing.member(question.identity.role, candidate.roles)
     kept = [policy for policy in circumstances.policies if policy.name not in (candidate.replaces, candidate.name)]
     return [*kept, candidate.facts(member=member)]

@@ -146,8 +146,9 @@ class _Trying:
             selected = [number in seen.rows for number in range(len(self._rows))]
             differs = sum(one != (other is Sighted.ALLOWED) for one, other in zip(selected, before, strict=True))
         first, last = [each is Sighted.ALLOWED for each in before], [each is Sighted.ALLOWED for each in after]
-        gained = [values for (_, values), one, other in zip(self._rows, first, last, strict=True) if other and not one]
-        lost = [values for (_, values), one, other in zip(self._rows, first, last, strict=True) if one and not other]
+        shown = [now.shown(values) for _, values in self._rows]
+        gained = [values for values, one, other in zip(shown, first, last, strict=True) if other and not one]
+        lost = [values for values, one, other in zip(shown, first, last, strict=True) if one and not other]
         raising = sum(each is Sighted.RAISED for each in after)
         return Trial(identity, sum(first), sum(last), gained, lost, len(self._rows), raising, differs)
 

@@ -78,6 +78,10 @@ class Circumstances(msgspec.Struct, frozen=True):
         granted = self.deletes if command == "DELETE" else self.privileges.get(command, False)
         return self.schema_usage and granted
 
+    def shown(self, row: Mapping[str, str | None]) -> dict[str, str | None]:
+        """A row without the columns that the role may not read."""
+        return {name: text for name, text in row.items() if name not in self.columns_denied}
+
 
 @dataclass(frozen=True, slots=True)
 class Raised:
@@ -232,3 +236,13 @@ def conditions(circumstances: Circumstances, role: str, commands: Iterable[Comma
 def answered(trace: PolicyTrace, result: Result, leaves: Sequence[LeafTrace]) -> PolicyTrace:
     """The trace with what was found."""
     return replace(trace, asked=True, result=result, leaves=tuple(leaves))
+
+
+def untold(trace: PolicyTrace) -> PolicyTrace:
+    """The trace with what came out, and without the values and the words of errors, in which values may stand."""
+    leaves = tuple(LeafTrace(leaf.expression, _mute(leaf.result)) for leaf in trace.leaves)
+    return replace(trace, result=_mute(trace.result), leaves=leaves)
+
+
+def _mute(result: Result) -> Result:
+    return Raised(result.sqlstate) if isinstance(result, Raised) else result

@@ -255,6 +255,24 @@ async def test_a_candidate_is_one_condition_asked_as_that_identity(engine: Engin
     assert (await asking.why("1"))["verdict"] == "allowed"
 
 
+async def test_a_candidate_tells_no_value_that_the_role_may_not_read(engine: Engine, asking: Asking) -> None:
+    engine.run(
+        "update posts set body = 's3cret'; create policy all_ on posts using (true);"
+        "create table hashes (id int primary key, hash text); alter table hashes enable row level security;"
+        "insert into hashes values (1, 's3cret')"
+    )
+    with pytest.raises(InvalidInput, match="authenticated has no SELECT"):
+        await asking.why(table="hashes", candidate=Candidate("peek", using="hash = 'x'"))
+    assert "s3cret" not in str(await asking.why("1", who=identity("limited")))
+    for using in ("body = 'x' or n = 1", "body = 'x'", "body::int = 1", "body::int = 1 or n = 2"):
+        answer = await asking.why("1", who=identity("limited"), candidate=Candidate("peek", using=using, permissive=False))
+        assert "s3cret" not in str(answer), using
+        assert policy(answer, "peek")["asked"], using
+    old = {"id": "1", "body": "s3cret"}  # what the asker says can be said
+    answer = await asking.why("1", who=identity("limited"), old=old, candidate=Candidate("peek", using="body::int = 1"))
+    assert "s3cret" not in str(answer)
+
+
 async def test_the_script_shows_the_same_and_changes_nothing(engine: Engine, asking: Asking) -> None:
     engine.run('create policy "it\'s ""mine""" on posts using (owner = auth.uid() and body <> E\'\\\\\'\'\')')
     quoted = identity(name="it's \\ 'a'")

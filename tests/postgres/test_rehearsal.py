@@ -104,6 +104,16 @@ async def test_a_check_is_tried_on_proposed_rows_and_a_missing_grant_is_told(eng
     engine.run(text)
 
 
+async def test_rows_are_shown_in_the_columns_that_the_role_may_read(engine: Engine, rehearsal: Rehearsal) -> None:
+    engine.run(
+        MINE + ROWS + "; grant select (id, tag) on notes to limited; revoke all on notes from anon; grant insert on notes to anon"
+    )
+    (trial,), _ = await rehearsal.trial(NOTES, Candidate("all", "true"), [identity("limited")], 50)
+    assert [set(row) for row in trial.gained] == [{"id", "tag"}] * 4
+    (trial,), _ = await rehearsal.trial(NOTES, Candidate("adds", check="true", command="INSERT"), [identity("anon")], 50)
+    assert list(trial.gained) == [{}] * 4
+
+
 async def test_the_matrix_says_what_statements_do(engine: Engine, rehearsal: Rehearsal) -> None:
     engine.run(
         MINE + ROWS + "; create policy reads on notes for select using (owner = auth.uid() or tag = 'red');"
