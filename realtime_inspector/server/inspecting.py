@@ -144,6 +144,18 @@ def identity_of(role: str, claims: Mapping[str, object], settings: Settings) -> 
     return Identity(role, text)
 
 
+def label(identity: Identity) -> str:
+    """Whom an identity is, in a word or two."""
+    subject = msgspec.json.decode(identity.claims).get("sub")
+    return f"{identity.role} {subject}" if subject else identity.role
+
+
+def attempted(candidate: Candidate, about: Mapping[str, str], identities: Sequence[Identity]) -> dict[str, object]:
+    """What the trail keeps of a candidate before it is tried: its whole text, for it may read what its identity may."""
+    policy = {"policy": candidate.name, "using": candidate.using, "check": candidate.check}
+    return {**about, **policy, "as": [label(each) for each in identities]}
+
+
 class _Api:
     def __init__(self, deps: Inspecting) -> None:
         self._deps = deps
@@ -157,6 +169,10 @@ class _Api:
         if wanted.role is not None or wanted.claims is not None:
             claims = msgspec.json.decode(identity.claims) if wanted.claims is None else wanted.claims
             identity = identity_of(wanted.role or identity.role, claims, self._deps.settings)
+        candidate = wanted.policy.candidate() if wanted.policy else None
+        if candidate is not None:
+            about = {"event_id": asked.event_id} if asked.event_id else {"table": f"{asked.schema}.{asked.table}"}
+            await self._record(call, "policy_tried", admin, asked.session_id, attempted(candidate, about, [identity]))
         question = Question(
             identity=identity,
             event_id=asked.event_id,
@@ -165,7 +181,7 @@ class _Api:
             key=asked.key,
             operation=asked.operation,
             old=asked.old,
-            candidate=wanted.policy.candidate() if wanted.policy else None,
+            candidate=candidate,
         )
         explanation = await self._deps.inquiries.why(question)
         await self._record(call, "trace", admin, asked.session_id, _told(asked, explanation))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
-import orjson
 from starlette.routing import Route
 
 from realtime_inspector.doctor.lint_facts import LintFacts, Policy
@@ -13,7 +12,7 @@ from realtime_inspector.errors import InvalidInput
 from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.model import Identity
 from realtime_inspector.server.assistant import Assistant
-from realtime_inspector.server.inspecting import Draft, Inspecting, Whom, identity_of, resolved
+from realtime_inspector.server.inspecting import Draft, Inspecting, Whom, attempted, identity_of, label, resolved
 from realtime_inspector.server.rest import Act, Call, route
 from realtime_inspector.visibility.asking import Candidate
 from realtime_inspector.visibility.rehearsal import TEMPLATES, Cell, MatrixRow, Trial
@@ -118,9 +117,9 @@ class _Api:
             raise InvalidInput(f"Name 1 to {MOST_IDENTITIES} identities")
         identities = [await resolved(self._inspecting, admin, whom) for whom in asked.identities]
         candidate = asked.policy.candidate()
-        trials, text = await self._deps.rehearsals.trial((asked.schema, asked.table), candidate, identities, _limit(asked.limit))
-        shown = {"table": f"{asked.schema}.{asked.table}", "policy": candidate.name, "as": [_label(each) for each in identities]}
-        await self._record(call, "policy_tried", admin, shown)
+        table, limit = (asked.schema, asked.table), _limit(asked.limit)
+        await self._record(call, "policy_tried", admin, attempted(candidate, {"table": ".".join(table)}, identities))
+        trials, text = await self._deps.rehearsals.trial(table, candidate, identities, limit)
         return {"identities": [_trial(trial) for trial in trials], "migration": text}
 
     async def matrix(self, call: Call) -> dict[str, object]:
@@ -135,8 +134,9 @@ class _Api:
         identities = [identity_of(role, {}, self._settings) for role in roles]
         named = asked.session_ids[:MOST_IDENTITIES]
         sessions = {id_: await resolved(self._inspecting, admin, Whom(id_)) for id_ in named}
-        rows = await self._deps.rehearsals.matrix(wanted, [*identities, *sessions.values()], _limit(asked.limit))
+        limit = _limit(asked.limit)
         await self._record(call, "matrix", admin, {"tables": len(wanted), "sessions": list(sessions)})
+        rows = await self._deps.rehearsals.matrix(wanted, [*identities, *sessions.values()], limit)
         return {"rows": [_row(row) for row in rows], "left_out": max(0, len(asked.tables or known) - MOST_TABLES)}
 
     async def assist(self, call: Call) -> dict[str, object]:
@@ -177,14 +177,9 @@ def _policy(policy: Policy) -> dict[str, object]:
     }
 
 
-def _label(identity: Identity) -> str:
-    subject = orjson.loads(identity.claims).get("sub")
-    return f"{identity.role} {subject}" if subject else identity.role
-
-
 def _trial(trial: Trial) -> dict[str, object]:
     return {
-        "label": _label(trial.identity),
+        "label": label(trial.identity),
         "before": trial.before,
         "after": trial.after,
         "sampled": trial.sampled,
@@ -200,7 +195,7 @@ def _row(row: MatrixRow) -> dict[str, object]:
     return {
         "table": f"{row.schema}.{row.table}",
         "role": row.identity.role,
-        "identity": _label(row.identity),
+        "identity": label(row.identity),
         "cells": {command.lower(): _cell(cell) for command, cell in row.cells.items()},
     }
 

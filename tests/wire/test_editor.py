@@ -55,8 +55,18 @@ def test_a_policy_is_tried_for_several_people_before_it_exists(demo: Demo, admin
     ask(demo, "policies/try", body | {"policy": policy | {"using": "true); drop table tweets; --"}}, 400)
     ask(demo, "policies/try", body | {"identities": [{"role": "postgres"}]}, 403)
     ask(demo, "policies/try", body | {"limit": 1_000}, 400)
-    last = look(demo, "audit?action=policy_tried&limit=1")["entries"][0]
-    assert last["detail"]["policy"] == "tried"
+
+
+def test_a_policy_stands_in_the_trail_with_its_text_before_it_is_tried(demo: Demo) -> None:
+    policy = {"name": "tried", "using": "content = 'tried'", "check": "true"}
+    body = {"schema": "public", "table": "nowhere", "policy": policy, "identities": [{"role": "anon"}]}
+    ask(demo, "policies/try", body, 400)
+    last = look(demo, "audit?action=policy_tried&limit=1")["entries"][0]["detail"]
+    assert last == {"table": "public.nowhere", "policy": "tried", "using": "content = 'tried'", "check": "true", "as": ["anon"]}
+    row = {"schema": "public", "table": "nowhere", "key": {"id": "1"}, "role": "anon"}
+    ask(demo, "why", {**row, "what_if": {"policy": {"using": "1 = 2"}}}, 400)
+    last = look(demo, "audit?action=policy_tried&limit=1")["entries"][0]["detail"]
+    assert last == {"table": "public.nowhere", "policy": "candidate", "using": "1 = 2", "check": None, "as": ["anon"]}
 
 
 def test_the_matrix_has_every_role_and_table_and_the_sessions_that_are_named(demo: Demo) -> None:
