@@ -168,6 +168,8 @@ class Index(Generic[Outlet]):
         Nobody is behind any more either.
         """
         aside, self.aside = self.aside, None
+        if aside is not None:
+            aside.change_over(BEGINNING)
         self.end_round(BEGINNING)
         for part in (self, aside):
             for (outlet, _), returning in part.returning.items() if part is not None else ():

@@ -364,6 +364,16 @@ def test_who_is_aside_may_become_somebody_else_and_is_told_once_when_it_has_caug
     assert (index.aside, list(places(index))) == (None, ["slow"])
 
 
+def test_another_log_makes_nobody_aside_who_they_were_before() -> None:
+    index = subscribed(slow=Subscription(binding()))
+    index.aside = Index()
+    index.aside.returning.update(index.depart(index.audiences(), Position(4, 0), {}))
+    index.aside.admit()
+    index.subscribe("slow", "room", "2.0.0", BOB, Authorized((Subscription(binding()),)), False)
+    index.settle()
+    assert [(list(each.members), each.key.identity) for each in index.audiences()] == [(["slow"], BOB)]
+
+
 def test_another_log_ends_every_return() -> None:
     index: Index[str] = Index()
     returned(index, "behind", 3)
