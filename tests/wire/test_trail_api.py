@@ -1,5 +1,6 @@
 """The trail over REST and on the command line, who is connected, and endings that another process made."""
 
+import asyncio
 import csv
 import io
 import os
@@ -101,6 +102,20 @@ async def test_who_is_connected_is_shown_and_ended_with_a_note(service: Service)
         ("connections", {"shown": 1}),
         ("disconnect", {"connection": "p-1", "peer": "10.0.0.1", "role": "anon", "subject": None}),
     ]
+
+
+async def test_nobody_is_shown_while_that_cannot_be_written_down(service: Service, database: str) -> None:
+    service.connections = [{"id": "p-1", "peer": "10.0.0.1", "role": "anon", "subject": None}]
+    superuser = await asyncpg.connect(database)
+    await superuser.execute("revoke execute on all functions in schema realtime_inspector from test_admin_reader")
+    answers = await asyncio.gather(*(service.ask("GET", CONNECTIONS) for _ in range(3)))
+    answers.append(await service.ask("GET", CONNECTIONS))
+    assert [answer.status_code for answer in answers] == [503] * 4
+    await superuser.execute("grant execute on all functions in schema realtime_inspector to test_admin_reader")
+    await superuser.close()
+    for _ in range(2):
+        assert (await service.ask("GET", CONNECTIONS)).status_code == 200
+    assert [entry["action"] for entry in await service.log()] == ["connections"]
 
 
 # On the running service.
