@@ -17,7 +17,8 @@ ALLOWED: Final = frozenset(
     {"select", "insert", "update", "delete", "merge", "values", "table", "with", "explain", "show", "truncate"}
 )
 MOST_STATEMENTS: Final = 20
-LONGEST: Final = 50_000
+LONGEST: Final = 20_000
+"""Characters: as many as the trail keeps, so that nothing runs that it does not show."""
 
 # Lexical rules: https://www.postgresql.org/docs/current/sql-syntax-lexical.html. A comment ends at a carriage return too,
 # blanks are those of ASCII, and every character beyond ASCII is a letter (src/backend/parser/scan.l).

@@ -4,6 +4,7 @@ import pytest
 
 from realtime_inspector.errors import StatementRefused
 from realtime_inspector.identity.statements import LONGEST, MOST_STATEMENTS, split
+from realtime_inspector.postgres.audit import LONGEST_DETAIL
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,9 @@ def test_there_are_not_too_many_and_not_too_long() -> None:
     for text in ("select 1;" * (MOST_STATEMENTS + 1), "select '" + "x" * LONGEST + "'"):
         with pytest.raises(StatementRefused):
             split(text)
+
+
+def test_what_is_run_stands_whole_in_the_trail() -> None:
+    assert split(f"select 1 -- {'x' * 100}")
+    with pytest.raises(StatementRefused):
+        split(f"/* {'x' * LONGEST_DETAIL} */ delete from t")
