@@ -30,6 +30,8 @@ _QUERY: Final = frozenset({"select", "with", "values", "table"})
 _COMPARISONS: Final = frozenset({"=", "<>", "!=", "<", ">", "<=", ">="})
 _WORDS: Final = frozenset({"is", "in", "like", "ilike", "similar", "between", "not"})
 _LONGEST: Final = 20_000
+_HIDING: Final = re.compile(r"set_config|query_to_xml|[uU]&['\"]|\bts_(?:stat|rewrite)\b", re.IGNORECASE)
+"""What could make somebody else of the identity: what changes settings, or hides that in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ def single(text: str) -> str:
     """A candidate's condition, if it is one expression and nothing else. Raises InvalidInput."""
     if not text.strip() or len(text) > _LONGEST or "\x00" in text:
         raise InvalidInput(f"The condition must have 1 to {_LONGEST} characters", hint="Write it as after USING.")
+    if found := _HIDING.search(text):
+        raise InvalidInput(f"{found[0]} could change the identity", hint="Ask with the role and the claims that you mean.")
     before = ""
     for token in _tokens(text):
         unfinished = token.kind == "other" and token.text in "'\"$eE"

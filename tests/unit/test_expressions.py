@@ -91,6 +91,7 @@ def test_a_candidate_may_be_any_one_expression(text: str) -> None:
         *("", "  ", "a; drop table t", "true) or (true", "(a", "a)", "'x", '"x', "$$x", "e'\\'", "E'\\'", "$1", "a\\b"),
         *("(select true as →$x$ ) ; set role none -- $x$\n)", "(1 = 1a$x$ ) ; x -- $x$\n)", "e'a'\n'b\\' || ' ; x'"),
         *("(select true as a\u00a0$x$ ) ; set role none -- $x$\n)", "true --\r x"),
+        *("set_config('role', a, true) is null", '"set_config"(a, b, c) = d', "exists (select from ts_stat('select ' || a))"),
         *("true -- x", "true /* x", "a +-- b", "a /* x */ = 1", "a\x00", "a" * 20_001),
     ],
 )
