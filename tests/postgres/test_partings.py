@@ -303,10 +303,10 @@ async def test_after_a_fault_nobody_is_told_of_what_may_not_have_been_sent(
     await follow(service, f"insert into notes values (1, '{ALICE}', 'a', true)")
     genuine = Rendering.frames
 
-    def faulty(self: Rendering, key: AudienceKey, *others: Any) -> list[bytes]:
+    def faulty(self: Rendering, key: AudienceKey, *others: Any, **more: Any) -> list[bytes]:
         if key.identity == user(BOB):
             raise ZeroDivisionError
-        return genuine(self, key, *others)
+        return genuine(self, key, *others, **more)
 
     monkeypatch.setattr(Rendering, "frames", faulty)
     await follow(service, f"insert into notes values (2, '{ALICE}', 'b', true)")

@@ -46,6 +46,9 @@ begin
       begin
         for _rti_each in _rti_k .. _rti_to loop
           if _rti_each = _rti_k or $2[_rti_each] operator(pg_catalog.<>) $2[_rti_each - 1] then
+            if $2[_rti_each] operator(pg_catalog.=) 'none' then
+              raise insufficient_privilege;
+            end if;
             _rti_ignored := pg_catalog.set_config('role', $2[_rti_each], true);
           end if;
           _rti_ignored := pg_catalog.set_config('request.jwt.claims', $3[_rti_each], true);
@@ -95,6 +98,9 @@ begin
       _rti_some := $1[_rti_first : _rti_last];
       _rti_seen := null;
       begin
+        if $2[_rti_k] operator(pg_catalog.=) 'none' then
+          raise insufficient_privilege; -- SET ROLE none would be us ourselves
+        end if;
         _rti_ignored := pg_catalog.set_config('role', $2[_rti_k], true);
         _rti_ignored := pg_catalog.set_config('request.jwt.claims', $3[_rti_k], true);
         _rti_wrong := current_user operator(pg_catalog.<>) $2[_rti_k]
