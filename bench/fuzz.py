@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from bench.database import Database, sample_database, token
 from bench.hostile import Hostile
@@ -159,12 +159,17 @@ class Bystander:
 
     def watch(self, port: int, key: str) -> None:
         with connect(f"ws://127.0.0.1:{port}/socket/websocket?vsn=2.0.0&apikey={key}", proxy=None) as link:
+            self._beat(link)
             while not self.stop.wait(BEAT_SECONDS):
-                began = time.monotonic()
-                link.send('[null,"1","phoenix","heartbeat",{}]')
-                link.recv(timeout=30)
-                self.latest = max(self.latest, time.monotonic() - began)
-                self.answered += 1
+                self._beat(link)
+            self._beat(link)
+
+    def _beat(self, link: ClientConnection) -> None:
+        began = time.monotonic()
+        link.send('[null,"1","phoenix","heartbeat",{}]')
+        link.recv(timeout=30)
+        self.latest = max(self.latest, time.monotonic() - began)
+        self.answered += 1
 
 
 @contextmanager

@@ -10,11 +10,20 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import structlog
 
 from realtime_inspector.postgres import binaries
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
 
 NUMBERS = itertools.count(1)
+
+# The default draws every local variable of every frame, for seconds, while the loop of the test stands still.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def versions() -> dict[str, Path]:

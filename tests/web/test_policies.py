@@ -10,6 +10,21 @@ from tests.web.inspector import Inspector
 from tests.web.test_look import narrow
 from tests.web.test_why import ATTACK, existing
 
+TWEETS = """
+delete from tweets;
+insert into tweets (user_id, content)
+select u.id, t.content from auth.users u join (values
+  (1, 'alice', 'Only I can read this.'), (2, 'alice', 'The kettle is on.'),
+  (3, 'bob', 'Alice cannot see this one.'), (4, 'vera', 'Reading is also work.')
+) as t (place, name, content) on u.email = t.name || '@example.com' order by t.place;
+"""
+
+
+@pytest.fixture
+def tweets(database: psycopg.Connection[Any]) -> None:
+    """Those of the sample application alone, whatever other tests left there."""
+    database.execute(TWEETS)
+
 
 def open_policies(inspector: Inspector, panel: str = "Matrix") -> Locator:
     inspector.page.get_by_role("navigation", name="Sections").first.get_by_role("link", name="Policies").click()
@@ -18,6 +33,7 @@ def open_policies(inspector: Inspector, panel: str = "Matrix") -> Locator:
     return main
 
 
+@pytest.mark.usefixtures("tweets")
 def test_a_policy_is_tried_as_two_identities_and_nothing_is_created(
     inspector: Inspector, database: psycopg.Connection[Any]
 ) -> None:
@@ -69,6 +85,7 @@ def test_an_existing_policy_is_edited_and_replaced(inspector: Inspector) -> None
     expect(main.locator(".trial .code")).to_contain_text("drop policy")
 
 
+@pytest.mark.usefixtures("tweets")
 def test_the_matrix_says_who_may_do_what_and_a_cell_by_which_policies(inspector: Inspector) -> None:
     page = inspector.page
     inspector.watch("alice")

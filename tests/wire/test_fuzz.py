@@ -28,7 +28,7 @@ def fly(port: int, keys: list[str], seed: int) -> Storm:
             storm.send(FRAMES)
         finally:
             storm.close()
-    assert other.answered > 0
+    assert other.answered >= 2  # before and after, and as often as it could meanwhile
     return storm
 
 
