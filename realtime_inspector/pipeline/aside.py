@@ -114,9 +114,10 @@ class Aside:
             self._reached = hindmost
         elif hindmost < self._reached:
             aside.rewind(self._reached)
+            self._memory.clear()
             self._reached = hindmost
-        for audience, returning in aside.admit():
-            self._memory.give(audience, returning.sent)
+        for audience, sent in aside.admit(self._reached).items():
+            self._memory.give(audience, sent)
 
     def _release(self, aside: Index[Outlet]) -> None:
         """Those who were asked here and are not slow. Nobody who would be told again of what the log left out."""

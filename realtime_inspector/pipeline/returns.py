@@ -32,15 +32,15 @@ class Returns:
 
     async def serve(self, deliver: Deliver) -> None:
         """One slice; whoever has caught up is served with all others from now on."""
-        returned = self._index.begin_round()
+        begun = self._index.begin_round()
         behind = self._index.behind
         if behind is None:
             return
-        if returned:
-            self._reached = min(returning.after for _, returning in returned)
+        if begun is not None:
+            self._reached, known = begun
             self._replayed.clear()
-            for audience, returning in returned:
-                self._replayed.give(audience, returning.sent)
+            for audience, sent in known.items():
+                self._replayed.give(audience, sent)
             self._tell_absences(behind)
         for outlet, key in self._index.give_up(self._ring.floor, self._reached, self._ring.last):
             self._delivery.tell_gap(outlet, key, "retention")

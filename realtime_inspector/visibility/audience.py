@@ -74,9 +74,9 @@ class Audience(Generic[Outlet]):
         return self.joining[outlet] if known is None else known
 
     def rewind(self, position: Position) -> None:
-        """The stream goes back and comes to this position again, up to which everybody here has everything."""
-        for outlet, began in self.members.items():
-            self.joining[outlet], self.since[outlet] = position, began
+        """The stream goes back and comes to this position again: nobody here counts as having received anything before it."""
+        self.forget(position)
+        self.joining.update(self.members)
         self.members.clear()
 
     def skip(self, outlet: Outlet, position: Position) -> None:

@@ -187,27 +187,38 @@ class Index(Generic[Outlet]):
         elsewhere = [part for part in (self.behind, self.aside) if part is not None]
         return any((outlet, t) in self.returning or any((outlet, t) in part for part in elsewhere) for t in topics)
 
-    def begin_round(self) -> list[tuple[Audience[Outlet], Returning]]:
-        """Takes everybody who returned so far into an index of their own, if nobody is behind yet."""
+    def begin_round(self) -> tuple[Position, dict[Audience[Outlet], Mapping[RowId, Sent]]] | None:
+        """Takes everybody who returned so far into an index of their own, if nobody is behind yet.
+
+        Gives where they begin, and what they were sent, as far as it counts.
+        """
         if not self.returning or self.behind is not None:
-            return []
+            return None
         self.behind = Index()
         self.behind.returning, self.returning = self.returning, {}
-        return self.behind.admit()
+        hindmost = min(returning.after for returning in self.behind.returning.values())
+        return hindmost, self.behind.admit(hindmost)
 
-    def admit(self) -> list[tuple[Audience[Outlet], Returning]]:
-        """Those who return are served from here from now on, each after its own position."""
+    def admit(self, reached: Position) -> dict[Audience[Outlet], Mapping[RowId, Sent]]:
+        """Those who return are served from here from now on, each after its own position; gives what they were sent.
+
+        That counts further only for those of one audience who come to one where nobody is, at the position that is reached here:
+        what others were sent of the same changes was decided at another moment, and to who is ahead rows were sent that are yet
+        to go.
+        """
         admitted, self.returning = self.returning, {}
-        found = []
-        for (outlet, topic), returning in admitted.items():
+        known: dict[Audience[Outlet], Mapping[RowId, Sent]] = {}
+        for (outlet, topic), returning in sorted(admitted.items(), key=lambda each: each[1].since is None):
+            counts = returning.since is not None and returning.after == reached
             audience = self._enter(outlet, returning.key)
+            if counts and not audience.sockets:
+                known[audience] = returning.sent
+            if counts and known.get(audience) is returning.sent:
+                audience.since[outlet] = returning.since or BEGINNING
             audience.joining[outlet] = returning.after
-            if returning.since is not None:
-                audience.since[outlet] = returning.since
             if returning.resumes:
                 self.resuming.add((outlet, topic))
-            found.append((audience, returning))
-        return found
+        return known
 
     def rewind(self, position: Position) -> None:
         """What is served from here begins anew before this position, up to which everybody here was served."""
@@ -255,17 +266,21 @@ class Index(Generic[Outlet]):
     def end_round(self, position: Position) -> list[tuple[Audience[Outlet], Audience[Outlet]]]:
         """Who was behind has everything up to there, or further if it was further already, and is served with all others.
 
-        Gives the audiences as they were behind, and as they are now.
+        Gives the audiences as they were behind, and as they are now, of those for whom what they were sent counts further: where
+        others are already, of whom it was decided at another moment what they were sent, it does not.
         """
         behind, self.behind = self.behind, None
         if behind is None:
             return []
         behind.change_over(position)
+        alone = {audience for audience in behind.audiences() if audience.key not in self._audiences}
         moved: dict[Audience[Outlet], Audience[Outlet]] = {}
         for (outlet, _), audience in behind._by_outlet.items():
-            moved[audience] = present = self._enter(outlet, audience.key)
+            present = self._enter(outlet, audience.key)
             present.joining[outlet] = max(audience.joining.get(outlet, position), position)
-            present.since[outlet] = audience.began(outlet)
+            if audience in alone:
+                moved[audience] = present
+                present.since[outlet] = audience.began(outlet)
         return list(moved.items())
 
     def names(self, relation: Relation) -> bool:

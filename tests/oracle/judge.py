@@ -291,10 +291,14 @@ class _Judging:
         """Whether this connection was sent the row, and the service remembers such things."""
         assert event.old is not None
         life, commit = self._sent.get((event.table, event.old_key), (0, 0))
-        same = list(lives) == [life] and bool(self._tables[event.table].key)
+        same = list(lives) == [life] and bool(self._tables[event.table].key) and not self._may_forget(lives)
         # A table that is empty by then has forgotten its rows, although that has not been handled yet.
         forgotten = self._world.secured[event.table] | self._world.emptied[event.table]
         return same and not any(commit <= at <= until for at in forgotten)
+
+    def _may_forget(self, lives: Iterable[int]) -> bool:
+        """Who is set aside or goes back may lose what it was sent (docs/policies.md, "What was sent")."""
+        return any(self._listener.sockets[life - 1] in self._set_aside for life in lives)
 
     def _reason(self, event: Event, wish: Wish, receipt: Receipt) -> None:
         """Whether the reason can be the right one."""
@@ -402,7 +406,7 @@ class _Judging:
     def _until(self, event: Event, lives: Iterable[int]) -> int:
         """How many commits had begun at most when it was decided that the listener is not sent the event."""
         resumed = [self._listener.resumed.get(life, self._world.begun) for life in lives if life > 1]
-        if any(self._listener.sockets[life - 1] in self._set_aside for life in lives):
+        if self._may_forget(lives):
             told = (*self._data.items(), *self._verdicts.items())
             later = [receipt.begun for number, receipts in told if number > event.number for receipt in receipts]
             resumed.append(min(later, default=self._world.begun))
@@ -427,9 +431,12 @@ class _Judging:
             always = all({*table.key, *wish.filter.columns} <= view.readable for view in views)
             # Whoever loses the right to look is told nothing, and of rows that raise nothing certain is known.
             if wish.event == "*" and always and table.key and not any(view.raising for view in views):
-                rows = [self._shown_in(name, wish, row) for row in views[-1].rows.values() if wish.filter.passes(row)]
-                if sorted(kept[name].values(), key=str) != sorted(rows, key=str):
-                    self._object("convergence", None, f"{name}: has {kept[name]}, a SELECT shows {rows}")
+                rows = {key: self._shown_in(name, wish, row) for key, row in views[-1].rows.items() if wish.filter.passes(row)}
+                has = kept[name]
+                if self._may_forget([1]):  # it is not told then of everything that leaves
+                    has = {key: row for key, row in has.items() if key in rows}
+                if has != rows:
+                    self._object("convergence", None, f"{name}: has {kept[name]}, a SELECT shows {list(rows.values())}")
 
     def _shown_in(self, table: str, wish: Wish, row: Row) -> Row:
         names = None if wish.select is None else (*wish.select, *self._tables[table].key)

@@ -274,7 +274,9 @@ def places(index: Index[str] | None) -> dict[str, Position]:
 
 
 def hindmost(index: Index[str]) -> Position:
-    return min(returning.after for _, returning in index.begin_round())
+    begun = index.begin_round()
+    assert begun is not None
+    return begun[0]
 
 
 def test_who_comes_back_is_not_served_with_the_others_until_it_has_caught_up() -> None:
@@ -294,9 +296,9 @@ def test_who_comes_back_is_not_served_with_the_others_until_it_has_caught_up() -
 def test_those_who_come_while_others_catch_up_form_the_next_round() -> None:
     index: Index[str] = Index()
     returned(index, "first", 5)
-    index.begin_round()
+    hindmost(index)
     returned(index, "second", 3)
-    assert index.begin_round() == []
+    assert index.begin_round() is None
     assert index.is_behind("second", ["room"])
     index.end_round(Position(9, 0))
     assert hindmost(index) == Position(3, 0)
@@ -307,7 +309,7 @@ def test_a_position_that_is_gone_is_given_up_at_once_and_the_others_go_on() -> N
     index: Index[str] = Index()
     for outlet, after in (("lost", 3), ("here", 7)):
         returned(index, outlet, after)
-    index.begin_round()
+    hindmost(index)
     assert [outlet for outlet, _ in index.give_up(Position(5, 0), Position(3, 0), Position(20, 0))] == ["lost"]
     assert (places(index), places(index.behind)) == ({"lost": Position(20, 0)}, {"here": Position(7, 0)})
     assert index.give_up(Position(5, 0), Position(6, 0), Position(20, 0)) == []
@@ -319,11 +321,11 @@ def test_who_comes_back_may_leave_or_become_somebody_else_meanwhile(begun: bool)
     for outlet in ("leaves", "changes"):
         returned(index, outlet, 3)
     if begun:
-        index.begin_round()
+        hindmost(index)
     index.unsubscribe("leaves", "room")
     index.subscribe("changes", "room", "2.0.0", BOB, Authorized((Subscription(binding()),), after=Position(50, 0)), False)
     if not begun:
-        index.begin_round()
+        hindmost(index)
     index.end_round(Position(9, 0))
     [audience] = index.audiences()
     assert (audience.key.identity, list(places(index))) == (BOB, ["changes"])
@@ -340,7 +342,7 @@ def test_who_is_set_aside_goes_with_all_that_is_known_of_it() -> None:
     index.aside = Index()
     index.aside.returning.update(left)
     assert (len(index), index.is_behind("slow", ["room"])) == (1, True)
-    [(present, _)] = index.aside.admit()
+    [present] = index.aside.admit(Position(9, 0))
     assert (present.joining, present.began("slow")) == ({"slow": Position(9, 0)}, BEGINNING)
     present.settle(Position(9, 0))
     assert present.members == {"slow": BEGINNING}
@@ -348,14 +350,63 @@ def test_who_is_set_aside_goes_with_all_that_is_known_of_it() -> None:
     assert len(index) == 0
 
 
+def aside(*slow: tuple[str, int]) -> Index[str]:
+    """An index to which these were set aside at these positions, each from an audience of its own that was sent a row."""
+    made: Index[str] = Index()
+    for outlet, after in slow:
+        index = subscribed(**{outlet: Subscription(binding())})
+        [audience] = index.audiences()
+        audience.settle(Position(1, 0))
+        made.returning.update(index.depart([audience], Position(after, 0), {audience: {("row",): ((0, Position(after, 0)),)}}))
+    return made
+
+
+def test_what_one_was_sent_does_not_count_for_others_whose_changes_were_decided_at_another_moment() -> None:
+    index = aside(("first", 5), ("second", 5))
+    [(audience, sent)] = index.admit(Position(5, 0)).items()
+    assert sent == {("row",): ((0, Position(5, 0)),)}
+    assert [audience.began(outlet) for outlet in ("first", "second")] == [BEGINNING, Position(5, 0)]
+    index.returning.update(aside(("third", 5)).returning)
+    assert (index.admit(Position(5, 0)), audience.began("third")) == ({}, Position(5, 0))
+
+
+def test_who_is_further_than_the_others_counts_as_having_received_nothing() -> None:
+    """The changes in between are still to be decided for the others, and take rows away that it was sent since."""
+    index = aside(("ahead", 5))
+    assert index.admit(Position(3, 0)) == {}
+    assert [audience.began("ahead") for audience in index.audiences()] == [Position(5, 0)]
+
+
+def test_where_the_stream_goes_back_nobody_counts_as_having_received_what_comes_again() -> None:
+    index = aside(("behind", 3))
+    [audience] = index.admit(Position(3, 0))
+    assert audience.began("behind") == BEGINNING
+    audience.settle(Position(9, 0))
+    audience.rewind(Position(9, 0))
+    assert (audience.members, audience.began("behind"), audience.joining["behind"]) == ({}, Position(9, 0), Position(9, 0))
+
+
+def test_who_comes_back_to_others_who_were_served_meanwhile_leaves_behind_what_it_was_sent() -> None:
+    index = subscribed(here=Subscription(binding()))
+    [present] = index.audiences()
+    present.settle(Position(4, 0))
+    for outlet, identity in (("back", ALICE), ("alone", BOB)):
+        returned(index, outlet, 3, identity)
+    hindmost(index)
+    [(before, now)] = index.end_round(Position(9, 0))
+    assert (before.key.identity, now.began("alone"), present.began("back")) == (BOB, Position(3, 0), Position(9, 0))
+    assert present.began("here") == BEGINNING
+
+
 def test_who_is_aside_may_become_somebody_else_and_is_told_once_when_it_has_caught_up() -> None:
     index: Index[str] = Index()
     returned(index, "slow", 3)
-    [(audience, _)] = index.begin_round()
+    hindmost(index)
     index.aside = Index()
     assert index.behind is not None
+    [audience] = index.behind.audiences()
     index.aside.returning.update(index.behind.depart([audience], Position(4, 0), {}))
-    index.aside.admit()
+    index.aside.admit(Position(4, 0))
     index.subscribe("slow", "room", "2.0.0", BOB, Authorized((Subscription(binding()),)), False)
     index.aside.change_over(Position(5, 0))
     told = [(outlet, key.identity) for outlet, key in index.aside.resumed()]
@@ -368,7 +419,7 @@ def test_another_log_makes_nobody_aside_who_they_were_before() -> None:
     index = subscribed(slow=Subscription(binding()))
     index.aside = Index()
     index.aside.returning.update(index.depart(index.audiences(), Position(4, 0), {}))
-    index.aside.admit()
+    index.aside.admit(Position(4, 0))
     index.subscribe("slow", "room", "2.0.0", BOB, Authorized((Subscription(binding()),)), False)
     index.settle()
     assert [(list(each.members), each.key.identity) for each in index.audiences()] == [(["slow"], BOB)]
@@ -377,7 +428,7 @@ def test_another_log_makes_nobody_aside_who_they_were_before() -> None:
 def test_another_log_ends_every_return() -> None:
     index: Index[str] = Index()
     returned(index, "behind", 3)
-    index.begin_round()
+    hindmost(index)
     returned(index, "waiting", 4)
     index.settle()
     assert (sorted(places(index)), index.behind, index.returning) == (["behind", "waiting"], None, {})
