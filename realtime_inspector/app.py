@@ -120,6 +120,7 @@ def _build(
         limits=limits(settings),
         metrics=metrics,
         arrears_seconds=settings.arrears_seconds,
+        recheck_seconds=settings.recheck_seconds,
         note_join=database.witness.joined if database else not_noted,
     )
     if database is not None:

@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     presence_seconds: Count = 30
     presence_per_second: Count = 1_000
     private_only: bool = False
+    recheck_seconds: Whole = 60
     messages_hours: Count = 72
     arrears_seconds: Whole = 30
     resume_seconds: Whole = 120

@@ -53,7 +53,7 @@ from realtime_inspector.errors import (
     TooManyJoins,
     TooManyMessages,
 )
-from realtime_inspector.model import Extension, Problem, Right, Rights, Token, Told
+from realtime_inspector.model import Extension, Identity, Problem, Right, Rights, Token, Told
 from realtime_inspector.presence.state import check_key
 from realtime_inspector.protocol.broadcast import Broadcast
 from realtime_inspector.protocol.codec import Message, Push
@@ -166,10 +166,17 @@ class Session:
         """When to call `tick`; None: not before another method was called."""
         return min((channel.token.expires_at for channel in self._channels.values() if channel.token), default=None)
 
-    def recheck(self, now: float) -> list[Effect]:
-        """The policies of private channels changed: what was asked of them before is asked again."""
+    def private(self) -> list[tuple[str, Identity]]:
+        """The topics of joined private channels, and as whom each receives."""
+        channels = self._channels.values()
+        return [(each.topic, each.token.identity) for each in channels if each.request.private and each.token]
+
+    def recheck(self, now: float, topic: str | None = None) -> list[Effect]:
+        """What the policies of private channels were asked before is asked again. `topic`: of this channel alone."""
         effects: list[Effect] = []
         for channel in self._channels.values():
+            if topic not in (None, channel.topic):
+                continue
             if not channel.request.private or (channel.awaited is not None and channel.awaited[1] is Awaited.TOKEN):
                 continue
             if channel.awaited is None and channel.token is not None:

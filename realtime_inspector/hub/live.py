@@ -20,10 +20,11 @@ from realtime_inspector.hub.channels import PrivateChannels
 from realtime_inspector.hub.missed import MEANWHILE, Missed
 from realtime_inspector.hub.post import Post
 from realtime_inspector.hub.presences import Presences
+from realtime_inspector.hub.probes import Probes
 from realtime_inspector.hub.questions import Questions
 from realtime_inspector.hub.sockets import Members, Membership, Socket, described
 from realtime_inspector.hub.witness import NoteJoin, not_noted
-from realtime_inspector.model import Binding, Forum, Identity, Rights, Token
+from realtime_inspector.model import Binding, Forum, Identity, Token
 from realtime_inspector.ports import Broker, Outlet, TokenVerifier
 from realtime_inspector.protocol import frames
 from realtime_inspector.protocol.broadcast import Broadcast, Persistence, kept_id
@@ -39,8 +40,6 @@ TICK_SECONDS: Final = 1.0
 LAGGING_BYTES: Final = 262_144
 PACE_SECONDS: Final = 0.05
 """So long a burst of the database's broadcasts waits for sockets with so much queued."""
-PROBING: Final = 100
-"""So many questions to policies may be open before channels are asked again because policies changed: joins come first."""
 INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
 """Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
@@ -67,6 +66,7 @@ class Hub:
         limits: Limits,
         metrics: Metrics,
         arrears_seconds: float = 0,
+        recheck_seconds: int = 0,
         note_join: NoteJoin = not_noted,
     ) -> None:
         self._note_join = note_join
@@ -75,7 +75,6 @@ class Hub:
         self._authorize = authorize
         self._channels = channels
         self._missed = Missed(arrears_seconds)
-        self._probing, self._eased = 0, asyncio.Event()
         self._moment = moment
         self.gate = Gate(limits)
         """Whoever lets a socket in enters it here; it leaves when it is forgotten."""
@@ -88,13 +87,14 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._partings = Turnstile()
         self._questions = Questions(self._run, self._spawn)
+        self._probes = Probes(channels, self._sockets, self._questions, self._run, note_join, recheck_seconds)
         self._post = Post(broker, self._deliver, metrics)
         self._execute: dict[type, Callable[[Socket, Any], None]] = {
             effects.Send: self._send,
             effects.Beat: self._beat,
             effects.Verify: self._verify,
             effects.Authorize: self._ask_authorizer,
-            effects.Probe: self._probe,
+            effects.Probe: self._probes.ask,
             effects.Recall: self._recall,
             effects.AwaitStream: self._await_stream,
             effects.Open: self._open,
@@ -118,7 +118,7 @@ class Hub:
 
     def start(self, *company: Coroutine[Any, Any, None]) -> None:
         """Starts what goes on as long as the hub lives, and with it what others want to go on so long."""
-        for work in (self._post.run(), self._tick_all(), self._recheck_all(), *company):
+        for work in (self._post.run(), self._tick_all(), self._probes.run(), *company):
             self._spawn(work)
 
     async def close(self) -> None:
@@ -238,26 +238,6 @@ class Hub:
             for socket in [socket for socket in self._sockets.values() if socket.due is not None and socket.due <= now]:
                 self._run(socket, socket.session.tick)
 
-    async def _recheck_all(self) -> None:
-        """Asks the policies of private channels again when they, or what they depend on, have changed."""
-        known: str | None = None
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            if not any(each.forum.private for socket in self._sockets.values() for each in socket.topics.values()):
-                known = None
-                continue
-            try:
-                version = await self._channels.version()
-            except RealtimeError:
-                continue  # whoever asks meanwhile is denied; the next look tells
-            if version != known:  # at the first look too: something may have changed since the first channel was joined
-                for socket in list(self._sockets.values()):
-                    self._run(socket, socket.session.recheck)
-                    if self._probing >= PROBING:
-                        self._eased.clear()
-                        await self._eased.wait()
-            known = version
-
     # Effects, one method each.
 
     def _send(self, socket: Socket, effect: effects.Send) -> None:
@@ -286,21 +266,6 @@ class Hub:
             return await self._authorize(effect.token.identity, effect.bindings, topic, effect.resume)
 
         self._questions.ask(socket, effect.ticket, question())
-
-    def _probe(self, socket: Socket, effect: effects.Probe) -> None:
-        topic = Forum(effect.ticket.topic).name
-
-        async def question() -> Rights:
-            await self._note_join(effect.token, effect.ticket.topic, True, ())
-            return await self._channels.ask(effect.token.identity, socket.headers, topic, effect.right)
-
-        self._probing += 1
-        self._questions.ask(socket, effect.ticket, question(), after=self._probed)
-
-    def _probed(self) -> None:
-        self._probing -= 1
-        if self._probing < PROBING:
-            self._eased.set()
 
     def _recall(self, socket: Socket, effect: effects.Recall) -> None:
         forum = Forum(effect.ticket.topic, private=True)

@@ -12,6 +12,7 @@ from realtime_inspector.postgres.announced import REMEDY, read_silence
 from realtime_inspector.postgres.connect import FAULTS, Connection, connect
 from realtime_inspector.postgres.matcher import satisfied
 from realtime_inspector.postgres.shapes import read_shapes
+from realtime_inspector.postgres.waiting import Waiting
 from realtime_inspector.visibility.facts import ColumnFacts, Shape
 from realtime_inspector.visibility.filters import TEXT_OPERATORS, Condition, InvalidFilter, parse_filter
 from realtime_inspector.visibility.subscription import Authorized, Subscription
@@ -19,6 +20,8 @@ from realtime_inspector.visibility.subscription import Authorized, Subscription
 PG_TEXT_CATEGORY = "S"
 Tables = dict[tuple[str, str], tuple[Shape, frozenset[str]]]
 """What one join has learnt of tables, by schema and name: bindings often name the same one."""
+
+_Key = tuple[str, tuple[Binding, ...]]
 
 
 class Refused(InvalidFilter):
@@ -38,7 +41,7 @@ class Authorizer:
         self._timeout = statement_timeout_ms
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
-        self._waiting: dict[tuple[str, tuple[Binding, ...]], asyncio.Task[Authorized]] = {}
+        self._waiting: Waiting[_Key, Authorized] = Waiting()
 
     async def close(self) -> None:
         """Ends the connection; the next question makes a new one."""
@@ -50,18 +53,14 @@ class Authorizer:
         """Checks each binding for this identity. Raises DatabaseUnavailable when the database cannot be asked.
 
         The answer depends on the role alone. All who wait for the same one are given it together, so that a herd that comes back
-        costs a few questions; each of them was asked after whoever is given the answer had come.
+        costs a few questions.
         """
         key = identity.role, tuple(bindings)
-        waiting = self._waiting.get(key)
-        if waiting is None:
-            waiting = self._waiting[key] = asyncio.create_task(self._ask(key, identity, bindings))
-            waiting.add_done_callback(_retrieve)
-        return await asyncio.shield(waiting)  # who goes away takes nothing from the others
+        return await self._waiting.answer(key, lambda: self._ask(key, identity, bindings))
 
-    async def _ask(self, key: tuple[str, tuple[Binding, ...]], identity: Identity, bindings: Sequence[Binding]) -> Authorized:
+    async def _ask(self, key: _Key, identity: Identity, bindings: Sequence[Binding]) -> Authorized:
         async with self._turn:
-            del self._waiting[key]
+            self._waiting.begin(key)
             try:
                 return await self._authorize(identity, bindings)
             except FAULTS as error:
@@ -139,12 +138,6 @@ def _unreadable(role: str, name: tuple[str, str], shape: Shape, readable: frozen
     missing = ", ".join(column for column in shape.key if column not in readable)
     text = f"role {role} may not read {missing or 'any column'} of {table}, so it receives no change of it"
     return Problem("NoPrivilege", text, f"Grant it: grant select on {table} to {role};")
-
-
-def _retrieve(task: asyncio.Task[Authorized]) -> None:
-    """Nobody may be left to be told of a failure."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _check_wildcard(binding: Binding, conditions: Sequence[Condition]) -> Subscription:

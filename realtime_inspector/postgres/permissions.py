@@ -23,6 +23,7 @@ from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import PINNED
 from realtime_inspector.postgres.evaluator import LOCK_TIMEOUT_MS, path_of
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement
+from realtime_inspector.postgres.waiting import Waiting
 
 BEGIN: Final = Statement("begin")
 END: Final = tuple(map(Statement, ("rollback", "deallocate all", "select pg_catalog.pg_advisory_unlock_all()")))
@@ -54,6 +55,7 @@ class Permissions:
         self._gates: WeakValueDictionary[Identity, asyncio.Semaphore] = WeakValueDictionary()
         self._asleep: dict[_Key, float] = {}
         self._told: dict[str, float] = {}
+        self._waiting: Waiting[tuple[_Key, str], Rights] = Waiting()
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -63,6 +65,7 @@ class Permissions:
     async def ask(self, identity: Identity, headers: str, topic: str, right: Right) -> Rights:
         """What the identity may do on the private channel. `headers`: of its connection, a JSON object's text.
 
+        Equal questions that wait for a connection are asked once.
         Raises DatabaseBusy when all connections are busy for too long, DatabaseUnavailable, and SetupError without the table.
         """
         if identity.role in self._privileged:
@@ -70,20 +73,24 @@ class Permissions:
         key = identity, topic, right
         if self._asleep.get(key, 0.0) > monotonic():
             return self._denied(key, psycopg.errors.QueryCanceled.sqlstate or "", "still too slow to be asked again")
-        try:
-            async with self._lane(identity) as lane:
-                result = await lane.ask(_question(key, headers), BEGIN)
-        except psycopg.errors.QueryCanceled as error:
-            return self._overdue(key, str(error))
-        except TimeoutError as error:
-            return self._overdue(key, f"no answer in time: {error}")
-        return self._understood(key, result)
+        return await self._waiting.answer((key, headers), lambda: self._ask(key, headers))
 
     async def version(self) -> str:
         """Changes whenever the policies, or what they depend on apart from data, do. Raises as `ask`."""
         async with self._lane(Identity("", "")) as lane:
             result = await lane.ask(Statement(sql.load("policies_version")), Statement("begin read only"))
         return (result.get_value(0, 0) or b"").decode("utf-8", "replace") if result.ntuples else ""
+
+    async def _ask(self, key: _Key, headers: str) -> Rights:
+        try:
+            async with self._lane(key[0]) as lane:
+                self._waiting.begin((key, headers))
+                result = await lane.ask(_question(key, headers), BEGIN)
+        except psycopg.errors.QueryCanceled as error:
+            return self._overdue(key, str(error))
+        except TimeoutError as error:
+            return self._overdue(key, f"no answer in time: {error}")
+        return self._understood(key, result)
 
     def _understood(self, key: _Key, result: PGresult) -> Rights:
         allowed, raised = set(), ""

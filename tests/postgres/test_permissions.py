@@ -200,3 +200,33 @@ async def test_without_the_table_or_the_database_the_reason_is_told(database: st
     with pytest.raises(DatabaseUnavailable):
         await nowhere.ask(Identity("anon", "{}"), "{}", "room", READ)
     await nowhere.close()
+
+
+async def test_equal_questions_that_wait_are_asked_once(database: str) -> None:
+    policies = """
+    create sequence asked minvalue 0; grant usage on sequence asked to authenticated;
+    create policy receive on realtime.messages for select to authenticated
+      using (case when extension = 'broadcast' then nextval('public.asked') >= 0 end);
+    """
+    async with asked(database, policies) as world:
+        assert await asyncio.gather(*(world.may(READ) for _ in range(20))) == [Rights(READ, frozenset({BROADCAST}))] * 20
+        assert world.run("select last_value, is_called from asked") == [(0, True)]
+        several = [world.may(READ, sub=str(who)) for who in (1, 2, 1)] + [world.may(READ, headers='{"x-a": "1"}')]
+        assert await asyncio.gather(*several) == [Rights(READ, frozenset({BROADCAST}))] * 4
+        assert world.run("select last_value from asked") == [(3,)]
+
+
+async def test_a_question_is_not_answered_with_what_was_asked_before_it(database: str) -> None:
+    policies = """
+    create table open_rooms (name text); grant select on open_rooms to authenticated;
+    create policy receive on realtime.messages for select to authenticated
+      using (case when pg_sleep(0.3) is not null then exists (select from public.open_rooms) end);
+    """
+    async with asked(database, policies) as world:
+        before = asyncio.create_task(world.may(READ))
+        async with asyncio.timeout(10):
+            while world.run("select 1 from pg_stat_activity where wait_event = 'PgSleep'") == []:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        world.run("insert into open_rooms values ('room')")
+        assert (await world.may(READ)).extensions == {BROADCAST, PRESENCE}
+        assert (await before).extensions == frozenset()

@@ -181,6 +181,26 @@ async def test_changed_policies_take_effect_without_a_reconnect(database: str) -
                 assert told[0] != "system" or told[1]["code"] == "Unauthorized"
 
 
+@pytest.mark.parametrize("vsn", VERSIONS)
+async def test_a_membership_that_ends_ends_the_channel_without_a_new_token(database: str, vsn: str) -> None:
+    async with (
+        world(database, recheck_seconds=1) as made,
+        client(made.service, vsn, key=person(ALICE)) as alice,
+        client(made.service, vsn, key=person(BOB)) as bob,
+    ):
+        for member in (alice, bob):
+            await enter(member, broadcast={"ack": True, "self": True})
+        assert (await enter(alice, "realtime:public", private=False))[0] == "ok"
+        made.run("delete from public.members where user_id = %s", BOB)
+        event, payload = await bob.event()
+        assert (event, payload["status"], payload["code"]) == ("system", "error", "Unauthorized")
+        assert payload["message"] == "You no longer have permission to read from this Channel topic: room"
+        assert (await bob.event())[0] == "phx_close"
+        await permitted(alice, wanted=True)
+        made.run("update public.members set writes = false")
+        await permitted(alice, wanted=False)
+
+
 async def test_a_membership_that_is_given_later_counts_at_the_next_try(database: str) -> None:
     async with world(database) as made, client(made.service, key=person(BOB)) as bob:
         await enter(bob, broadcast={"ack": True})
