@@ -14,6 +14,9 @@ class Waiting(Generic[Question, Answer]):
     def __init__(self) -> None:
         self._open: dict[Question, asyncio.Task[Answer]] = {}
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     async def answer(self, question: Question, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
         """`ask`: says `begin` before it goes to the database. Raises what it raises."""
         task = self._open.get(question)

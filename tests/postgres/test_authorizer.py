@@ -168,4 +168,4 @@ async def test_those_who_wait_for_the_same_answer_are_given_one(authorizer: Auth
     assert await other is not answers[0]
     assert (await limited) is not answers[0]
     assert (await ask(authorizer)) is not answers[0]
-    assert authorizer._waiting == {}
+    assert len(authorizer._waiting) == 0
