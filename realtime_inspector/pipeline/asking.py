@@ -59,7 +59,9 @@ class Asking:
             await self._check_versions(gathered)
 
     def _awake(self, call: "_Call") -> "_Call | None":
-        """Without those who are known to be slow: nobody waits for them."""
+        """Without those who are known to be slow, or may be: nobody waits for them."""
+        if self._pace.knows_none:
+            return call
         slow = [asker for asker in call.question.identities if self._pace.is_slow(call.name(asker))]
         if not slow:
             return call
@@ -78,11 +80,11 @@ class Asking:
             else:
                 sights.update(dict.fromkeys(group, sight if call.places is None else _renumbered(sight, call.places)))
             if sight.slow:
-                self._pace.note(call.name(asker), group, slow=True)
+                self._pace.note(call.name(asker), group, slow=True, waited=self._evaluator.hurried)
         if not self._evaluator.hurried:  # only who is asked there is known to be quick again
             for asker in call.question.identities:
                 if not answer.get(asker, BLIND).slow:
-                    self._pace.note(call.name(asker), call.asked[asker], slow=False)
+                    self._pace.note(call.name(asker), call.asked[asker], slow=False, waited=False)
 
     async def _check_versions(self, gathered: Sequence[Gathered]) -> None:
         """Policies and functions run as they are when they are asked, whatever the snapshot: Postgres itself reads the catalogue

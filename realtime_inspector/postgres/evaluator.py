@@ -15,7 +15,7 @@ from psycopg.pq.abc import PGresult
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Identity
-from realtime_inspector.postgres.connect import PINNED
+from realtime_inspector.postgres.connect import CONNECT_SECONDS, PINNED
 from realtime_inspector.postgres.questions import HURRY_MS, Question
 from realtime_inspector.postgres.raised import Raised
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
@@ -40,6 +40,11 @@ LOCK_TIMEOUT_MS = 200
 PLANNER = {"enable_seqscan": "off", "jit": "off", "max_parallel_workers_per_gather": "0"}
 """A small table would be scanned whole, and a policy would then raise on rows that nobody asked about."""
 BEGIN = Statement("begin isolation level repeatable read read only")
+WATCHED = Statement(
+    "select pg_catalog.set_config('client_connection_check_interval', '2000', false)"
+    " where pg_catalog.version() operator(pg_catalog.~) 'linux'"
+)
+"""Where the server can, it ends what still runs when this process does not live any more; elsewhere the setting is refused."""
 END = tuple(map(Statement, ("rollback", "deallocate all", "select pg_catalog.pg_advisory_unlock_all()")))
 """Prepared statements and locks of the session are what a rollback leaves to a policy that made them."""
 
@@ -153,10 +158,12 @@ class _Lane:
             return
         except TimeoutError:
             self.close()
+            await self._end(trips.backend)
             self._timeouts += 1
             if self._hurried and (len(share) == 1 or self._timeouts > WAITS_PER_BATCH):
+                late = SLOW if len(share) == 1 else LATE
                 for place, question in share:
-                    answers[place].update({i: LATE for i in question.identities if i not in answers[place]})
+                    answers[place].update({i: late for i in question.identities if i not in answers[place]})
                 return
         smaller = [[call] for call in share] if len(share) > 1 else _halves(share[0])
         for part in smaller:
@@ -244,9 +251,23 @@ class _Lane:
 
     async def _connected(self) -> RoundTrips:
         if self._trips is None:
-            self._trips = await RoundTrips.open(self._url, "evaluator", self._settings, prepares=False)
+            self._trips = trips = await RoundTrips.open(self._url, "evaluator", self._settings, prepares=False)
             self._defined.clear()
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await trips.ask(WATCHED)
         return self._trips
+
+    async def _end(self, backend: int) -> None:
+        """Ends the process of a connection that was given up: a policy that swallows its cancellation would keep it for ever.
+
+        Raises as a question does where nothing is wrong with the policy, but with the network.
+        """
+        trips = await self._connected()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await trips.ask(Statement(f"select pg_catalog.pg_terminate_backend({backend:d})"))
+        except psycopg.errors.InsufficientPrivilege:  # somebody took it away
+            self.close()
 
 
 def _divide(questions: Sequence[Question], lanes: int) -> list[list[Call]]:

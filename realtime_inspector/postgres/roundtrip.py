@@ -46,6 +46,8 @@ class RoundTrips:
         self._prepares = prepares
         self._prepared: dict[str, bytes] = {}
         self._unanswered = 0
+        self.backend = connection.pgconn.backend_pid
+        """The id of the server's process."""
 
     @classmethod
     async def open(cls, url: str, purpose: str, settings: Mapping[str, str], *, prepares: bool) -> "RoundTrips":

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from realtime_inspector.pipeline.pace import WAITS
 from realtime_inspector.postgres import evaluator, questions
 from tests.postgres.conftest import Engine
 from tests.postgres.river import SERVICE, Service, Start, Subscriber, start, user
@@ -86,11 +87,23 @@ async def test_who_is_quick_again_goes_back_to_the_others_and_misses_nothing(sta
     assert seen(bob) == rows(2, 40, "notes")
 
 
+SWALLOWING = """create or replace function sleepy() returns boolean volatile language plpgsql as $$ begin
+  if {} = 0 then perform set_config('client_connection_check_interval', '0', false); end if;
+  while {} loop begin perform pg_sleep(1); exception when query_canceled then null; end; end loop; return true; end $$;"""
+RUNNING = """select count(*) from pg_stat_activity
+  where application_name = 'realtime_inspector evaluator' and query like '%visible%' and state = 'active'"""
+
+
+async def nothing_runs_on(engine: Engine) -> None:
+    """Returns when no policy is evaluated any more."""
+    async with asyncio.timeout(20):
+        while engine.run(RUNNING) != [(0,)]:  # noqa: ASYNC110, nobody tells
+            await asyncio.sleep(0.05)
+
+
 async def test_one_who_swallows_its_cancellation_for_ever_holds_nobody_up_for_long(start: Start) -> None:
     service = await start(SCHEMA, statement_timeout_ms=300)
-    service.engine.run(f"""create or replace function sleepy() returns boolean volatile language plpgsql as $$ begin
-      while auth.uid() = '{BOB}' loop begin perform pg_sleep(1); exception when query_canceled then null; end; end loop;
-      return true; end $$;""")
+    service.engine.run(SWALLOWING.format(0, f"auth.uid() = '{BOB}'"))
     alice = await service.join(user(ALICE), "notes", "other")
     bob, bystander = await service.join(user(BOB), "notes", "other", verdicts=True), await service.join(user(BOB), "other")
     await asyncio.to_thread(write, service.engine, 1, 6)
@@ -100,6 +113,35 @@ async def test_one_who_swallows_its_cancellation_for_ever_holds_nobody_up_for_lo
     await bob.hears(lambda: len(bob.data) >= 3)
     assert (seen(alice), seen(bob), seen(bystander)) == (rows(1, 5), rows(2, 6, "other"), rows(2, 6, "other"))
     assert [v["reason"] for v in bob.verdicts if v["table"] == "notes"][1::2] == ["policy_raised"] * 3
+    await nothing_runs_on(service.engine)
+
+
+async def test_what_a_policy_still_does_ends_with_the_service(start: Start) -> None:
+    """Postgres would not notice before it has something to send."""
+    service = await start(SCHEMA, statement_timeout_ms=60_000)
+    service.engine.run(SWALLOWING.format(1, "true"))
+    await service.join(user(BOB), "notes")
+    write(service.engine, 2, 2)
+    async with asyncio.timeout(20):
+        while service.engine.run(RUNNING) == [(0,)] or service.index.aside is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await service.pipeline.close()
+    await nothing_runs_on(service.engine)
+
+
+async def test_a_policy_that_is_slow_for_everybody_is_waited_for_twice_and_not_once_for_each(start: Start) -> None:
+    service = await start(SCHEMA, statement_timeout_ms=60_000)
+    service.engine.run(SWALLOWING.format(0, f"auth.uid() <> '{ALICE}'"))
+    people = [f"00000000-0000-0000-0000-0000000000{number}" for number in range(10, 18)]
+    alice = await service.join(user(ALICE), "other")
+    joined = [await service.join(user(who), "notes") for who in people]
+    for number, who in enumerate(people):
+        write_both = f"insert into notes values ({number}, '{who}'); insert into other values ({number}, '{ALICE}')"
+        service.engine.run(f"begin; {write_both}; commit")
+        await alice.until(number + 1)
+    assert all(service.index.is_behind(each, ["realtime:room"]) for each in joined)
+    ended = service.engine.run("select sessions_killed from pg_stat_database where datname = current_database()")
+    assert ended == [(2 * WAITS,)]  # each time once with the other table, and once alone
 
 
 async def test_what_it_was_sent_before_is_still_known(start: Start) -> None:
