@@ -48,10 +48,7 @@ from realtime_inspector.visibility.subscription import Authorized
 
 ADMIN_CONNECTIONS: Final = 4
 CLOSE_SECONDS: Final = 0.5
-AT_MOST_ONCE: Final = (
-    "Changes come from triggers: at most once, with a gap notice after every reconnection. "
-    "What the database broadcasts is not delivered"
-)
+AT_MOST_ONCE: Final = "Changes come from triggers: at most once, with a gap notice after every reconnection"
 _log = structlog.get_logger(__name__)
 
 Ready = Callable[[str, int], None]

@@ -37,3 +37,6 @@ def _faults(facts: Facts) -> Iterator[Finding]:
     if facts.wanted.source == "replication" and not messages.published:
         text = f"The publication {MESSAGES} does not have realtime.messages, so nothing that the database broadcasts arrives"
         yield warning("channels", text, INIT)
+    if facts.wanted.source == "notify" and not messages.noted:
+        text = "realtime.messages has no trigger of ours, so nothing that the database broadcasts arrives"
+        yield warning("channels", text, INIT)

@@ -107,7 +107,7 @@ class Messages:
 
     `ours`: init made it; `manageable`: it, or the schema, belongs to whoever looked; `theirs`: functions of these names that
     somebody else made; `today`: there is a partition for the running day; `published`: its rows go to the service, through a
-    publication that `publication_exists` tells of.
+    publication that `publication_exists` tells of; `noted`: a trigger of ours tells of them.
     """
 
     REMEDY: ClassVar[str] = (
@@ -123,6 +123,7 @@ class Messages:
     theirs: tuple[str, ...] = ()
     published: bool = False
     publication_exists: bool = False
+    noted: bool = False
     today: bool = False
     policies: int = 0
 

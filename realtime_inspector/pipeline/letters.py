@@ -1,19 +1,22 @@
-"""Takes what the database broadcasts out of the stream of changes, and hands each message over once, in commit order."""
+"""Hands over once what the database broadcasts: out of the stream of changes, in commit order, or as triggers have noted it."""
 
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 import structlog
 
-from realtime_inspector.errors import SetupError
+from realtime_inspector.errors import RealtimeError
 from realtime_inspector.model import BEGINNING, Change, Forum, Operation, Position, Transaction
+from realtime_inspector.ports import Source
 from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.mark import Mark
+from realtime_inspector.postgres.notify import Notifications
+from realtime_inspector.postgres.sent import SentMessages
 from realtime_inspector.protocol.broadcast import Broadcast, Encoding, was_sent
 from realtime_inspector.settings import Settings
 
@@ -23,6 +26,7 @@ LARGEST: Final = 3_000_000
 """Bytes of a payload, as upstream."""
 PACE_BYTES: Final = 65_536
 """After so many bytes the sockets that they went to get a moment to take them."""
+AGAIN_SECONDS: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -46,11 +50,14 @@ class Letter:
 class Letters:
     """What has to be handed over, and how far that was done.
 
-    `mark`: None where nothing of the kind arrives. Whoever is to receive is set as `receiver` before the stream flows.
+    `mark`: of the stream; None where triggers are the source, and `sent` is read. Whoever is to receive is set as `receiver`
+    before the stream flows.
     """
 
-    def __init__(self, mark: Mark | None) -> None:
+    def __init__(self, mark: Mark | None, sent: SentMessages | None = None) -> None:
         self._mark = mark
+        self._sent = sent
+        self._fault: RealtimeError | None = None
         self._done = BEGINNING
         self._late = 0
         self._epoch = ""
@@ -60,26 +67,49 @@ class Letters:
         self.attached = asyncio.Event()
 
     @classmethod
-    def open(cls, settings: Settings, line: Line) -> "Letters":
-        """`line`: to the database, for the mark."""
-        return cls(Mark(line, settings.slot) if settings.source == "replication" else None)
+    def open(cls, settings: Settings, line: Line, source: Source) -> "Letters":
+        """`line`: to the database, for what is remembered there."""
+        if isinstance(source, Notifications):
+            return cls(None, SentMessages(line, settings.slot, source.messages))
+        return cls(Mark(line, settings.slot))
 
     async def begin(self, epoch: str, written: int) -> None:
         """The stream flows. `written`: how far the log was; what comes from before that was sent while nobody was there.
 
         Raises DatabaseUnavailable.
         """
-        if self._mark is not None and epoch != self._epoch:
+        if self._mark is None:
+            return
+        if epoch != self._epoch:
             first, self._epoch = not self._epoch, epoch
             self._done = await self._mark.load(epoch)
             self._late = written if first and self._done != BEGINNING else 0
         self.attached.set()
 
+    async def run(self) -> None:
+        """Hands over what triggers have noted, for ever. What was sent while no process was there is late."""
+        assert self._sent is not None
+        late = False
+        while True:
+            try:
+                if not self.attached.is_set():
+                    late = await self._sent.begin()
+                    self._fault = None
+                    self.attached.set()
+                async for rows in self._sent.news():
+                    await self.hand_over([letter for row in rows for letter in self._letter(row, BEGINNING, late=late)])
+                late = False
+                await self._sent.wait()
+            except RealtimeError as error:
+                if str(error) != str(self._fault):
+                    _log.warning("messages_not_read", reason=error.text, remedy=error.remedy)
+                self._fault = error
+                await asyncio.sleep(AGAIN_SECONDS)
+
     async def flowing(self) -> None:
-        """Returns when messages arrive. Raises SetupError where they never will."""
-        if self._mark is None:
-            hint = "Leave `config.broadcast.replication_ready` out, or let the service follow the log."
-            raise SetupError("Broadcasts from the database need logical replication", hint=hint)
+        """Returns when messages arrive. Raises why they cannot be read."""
+        if self._fault is not None and not self.attached.is_set():
+            raise self._fault.with_traceback(None)
         await self.attached.wait()
 
     async def deliver(self, batch: Sequence[Transaction]) -> Sequence[Transaction]:
@@ -131,6 +161,10 @@ class Letters:
             return
         names = [column.name for column in change.relation.columns]
         row = {name: value for name, value in zip(names, change.new, strict=True) if isinstance(value, str)}
+        yield from self._letter(row, change.position, late=change.position.commit_lsn <= self._late)
+
+    def _letter(self, row: Mapping[str, Any], position: Position, *, late: bool) -> Iterator[Letter]:
+        """`row`: by column, each a text as Postgres writes it; columns that are null are null or missing."""
         number, event = row.get("id", ""), row.get("event")
         payload, binary = row.get("payload"), row.get("binary_payload")
         if row.get("extension") != "broadcast" or was_sent(number):
@@ -144,10 +178,9 @@ class Letters:
             self._drop(number, "too_large", f"its payload is larger than {LARGEST} bytes")
             return
         encoding = Encoding.BINARY if payload is None else Encoding.JSON
-        late = change.position.commit_lsn <= self._late
         broadcast = Broadcast(event, content, encoding, orjson.dumps({"id": number}), number, late)
         self.counts["late"] += late
-        yield Letter(change.position, Forum(f"realtime:{row.get('topic', '')}", row.get("private") == "t"), broadcast)
+        yield Letter(position, Forum(f"realtime:{row.get('topic', '')}", row.get("private") == "t"), broadcast)
 
     def _drop(self, number: str, outcome: str, why: str) -> None:
         self.counts[outcome] += 1

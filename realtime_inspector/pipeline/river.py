@@ -61,7 +61,7 @@ class Pipeline:
         self._batch_changes = settings.batch_changes
         self._line = Line(settings.reader_url, purpose="keeper", statement_timeout_ms=timeout)
         self._stream, self._bookmark = open_source(settings, self._line)
-        self.letters = Letters.open(settings, self._line)
+        self.letters = Letters.open(settings, self._line, self._stream)
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self.guard = Guard(self._line, settings, self._stream)
         self._pace = Pace()
@@ -118,7 +118,7 @@ class Pipeline:
         """Starts following the stream in the background; `attached` says when it flows."""
         pipeline = cls(settings, index)
         pipeline._task = asyncio.create_task(pipeline._run(), name="river")
-        looking = (pipeline._watch, pipeline.guard) if settings.source == "replication" else (pipeline._watch,)
+        looking = (pipeline._watch, pipeline.guard) if settings.source == "replication" else (pipeline._watch, pipeline.letters)
         beside = pipeline._aside.run(pipeline._beside.deliver)
         pipeline._looking = [asyncio.create_task(run) for run in (*(each.run() for each in looking), beside)]
         return pipeline

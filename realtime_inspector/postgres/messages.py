@@ -42,6 +42,11 @@ def message_steps(now: Messages, roles: Sequence[str], reader: str, evaluator: s
     yield Step(f"GRANT INSERT, UPDATE ON realtime_inspector.broadcast_marks TO {quote_identifier(reader)}")
     if not now.today:
         yield Step("SELECT realtime_inspector.keep_partitions(72)")
+    if not replicates:
+        yield Step(f"GRANT INSERT, UPDATE ON realtime_inspector.sent_marks TO {quote_identifier(reader)}")
+        yield Step(sql.load("messages_notify"))
+    elif now.noted:
+        yield Step("DROP FUNCTION realtime_inspector.note_message() CASCADE")
     if replicates and not now.publication_exists:
         yield Step(
             f"CREATE PUBLICATION {quote_identifier(MESSAGES)} FOR TABLE realtime.messages "

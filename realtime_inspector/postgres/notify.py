@@ -26,6 +26,7 @@ WATCH_SECONDS: Final = 5.0
 """Seconds between looks at what no notification tells."""
 OVERHEAD: Final = 1_024
 """Bytes that a notification counts for beside its own, as long as it waits here."""
+MESSAGES: Final = "messages"
 FAULTS: Final = (psycopg.Error, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
@@ -57,6 +58,8 @@ class Notifications:
         self._silent: frozenset[int] = frozenset()
         self._room = asyncio.Event()
         self._arrivals = Arrivals(queue_bytes, self._room.set, StreamEnded("Nobody listens"))
+        self.messages = asyncio.Event()
+        """Set when the database has broadcast something (postgres/sql/messages_notify.sql)."""
         self._listener: Listener | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -160,7 +163,10 @@ class Notifications:
         try:
             while True:
                 await self._room.wait()
-                heard = [(pid, told, len(payload)) for pid, payload in await listener.heard() if (told := decode(payload))]
+                arrived = await listener.heard()
+                if any(payload == MESSAGES for _, payload in arrived):
+                    self.messages.set()
+                heard = [(pid, told, len(payload)) for pid, payload in arrived if (told := decode(payload))]
                 if heard:
                     self._enqueue(heard, await self._announced.relations({told.table for _, told, _ in heard}))
         except Exception as error:  # whatever it is: nobody would listen any more, and nobody would know

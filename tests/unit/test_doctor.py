@@ -270,7 +270,9 @@ FAULTS = {
 }
 
 
-NOTIFYING = replace(wanted(source="notify"), announcing=Announcing((), 0.0), slot=None)
+NOTIFYING = replace(
+    wanted(source="notify"), announcing=Announcing((), 0.0), slot=None, messages=replace(MESSAGES, noted=True, published=False)
+)
 FAULTS_OF_TRIGGERS = {
     "no triggers": (Announcing((TWEETS,), 0.0), "error", "init"),
     "queue is filling": (Announcing((), 0.6), "warning", "End the session"),
@@ -293,6 +295,12 @@ def test_who_listens_needs_no_log_and_no_slot() -> None:
     (triggers,) = (finding for finding in check(facts) if finding.check == "triggers")
     assert "at most once" in triggers.text
     assert not {"wal_level", "slots", "senders", "slot"} & {finding.check for finding in check(facts)}
+
+
+def test_messages_that_no_trigger_notes_do_not_arrive() -> None:
+    (fault,) = faults(replace(NOTIFYING, messages=replace(MESSAGES, noted=False)))
+    assert (fault.check, fault.level) == ("channels", "warning")
+    assert "no trigger of ours" in fault.text
 
 
 @pytest.mark.parametrize(("announcing", "level", "remedy"), FAULTS_OF_TRIGGERS.values(), ids=FAULTS_OF_TRIGGERS)

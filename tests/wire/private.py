@@ -49,9 +49,11 @@ def person(sub: str, seconds: float = 600, **claims: object) -> str:
 
 
 @contextlib.asynccontextmanager
-async def world(database: str, policies: str = MEMBERS, **settings: Any) -> AsyncIterator[World]:
+async def world(
+    database: str, policies: str = MEMBERS, source: Literal["replication", "notify"] = "replication", **settings: Any
+) -> AsyncIterator[World]:
     """`policies`: further statements before the service starts."""
-    env = await prepared(database, policies)
+    env = await prepared(database, policies, source)
     async with running(database, env, **settings) as made:
         yield made
 

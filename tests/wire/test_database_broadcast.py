@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import psycopg
 import pytest
 
+from realtime_inspector.postgres.setup import Options, prepare
 from tests.wire.private import (
     ALICE,
     BOB,
@@ -23,9 +25,11 @@ from tests.wire.private import (
     running,
     world,
 )
-from tests.wire.service import V1, V2, VERSIONS, Client, client, token
+from tests.wire.service import PATIENCE, V1, V2, VERSIONS, Client, client, token
 
 ROOM = "realtime:room"
+Source = Literal["replication", "notify"]
+SOURCES: tuple[Source, ...] = ("replication", "notify")
 SEND = "select realtime.send(jsonb_build_object('number', n), 'hello', 'room', %s) from generate_series(%s::int, %s::int) n"
 
 PARTITIONS = "select inhrelid::regclass::text from pg_inherits where inhparent = 'realtime.messages'::regclass order by 1"
@@ -46,9 +50,10 @@ async def enter_publicly(member: Client, **config: Any) -> None:
     assert (await answer(member, ref))[0] == "ok"
 
 
-async def test_messages_arrive_in_commit_order_where_they_belong(database: str) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+async def test_messages_arrive_in_commit_order_where_they_belong(database: str, source: Source) -> None:
     async with (
-        world(database) as made,
+        world(database, source=source) as made,
         client(made.service, V1, key=person(ALICE)) as first,
         client(made.service, V2, key=person(BOB)) as second,
         client(made.service, V2, key=token()) as public,
@@ -66,9 +71,10 @@ async def test_messages_arrive_in_commit_order_where_they_belong(database: str) 
         assert made.run("select count(*), count(*) filter (where private) from realtime.messages") == [(305, 300)]
 
 
-async def test_bytes_go_to_those_who_can_read_them(database: str) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+async def test_bytes_go_to_those_who_can_read_them(database: str, source: Source) -> None:
     async with (
-        world(database) as made,
+        world(database, source=source) as made,
         client(made.service, V1, key=person(ALICE)) as first,
         client(made.service, V2, key=person(BOB)) as second,
     ):
@@ -101,8 +107,9 @@ async def test_a_trigger_broadcasts_changes(database: str, vsn: str) -> None:
         assert {(each["table"], each["schema"]) for each in told} == {("notes", "public")}
 
 
-async def test_what_is_rolled_back_is_not_sent_and_a_bad_message_breaks_nothing(database: str) -> None:
-    async with world(database) as made, client(made.service, key=person(ALICE)) as alice:
+@pytest.mark.parametrize("source", SOURCES)
+async def test_what_is_rolled_back_is_not_sent_and_a_bad_message_breaks_nothing(database: str, source: Source) -> None:
+    async with world(database, source=source) as made, client(made.service, key=person(ALICE)) as alice:
         await enter(alice)
         made.run("begin; select realtime.send('{}', 'lost', 'room'); rollback")
         made.run("select realtime.send(null, null, 'room'); select realtime.send('{}', 'bad', null)")
@@ -114,8 +121,9 @@ async def test_what_is_rolled_back_is_not_sent_and_a_bad_message_breaks_nothing(
         await alice.alive()
 
 
-async def test_a_missing_partition_loses_nothing(database: str) -> None:
-    async with world(database) as made, client(made.service, key=person(ALICE)) as alice:
+@pytest.mark.parametrize("source", SOURCES)
+async def test_a_missing_partition_loses_nothing(database: str, source: Source) -> None:
+    async with world(database, source=source) as made, client(made.service, key=person(ALICE)) as alice:
         await enter(alice)
         for (partition,) in made.run(
             "select inhrelid::regclass::text from pg_inherits where inhparent = 'realtime.messages'::regclass"
@@ -139,10 +147,11 @@ async def test_nobody_sees_the_table_as_changes(database: str) -> None:
         assert (event, payload["data"]["table"]) == ("postgres_changes", "seen")
 
 
-async def test_what_is_sent_while_the_service_is_away_arrives_once(database: str) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+async def test_what_is_sent_while_the_service_is_away_arrives_once(database: str, source: Source) -> None:
     """The slot stays behind for those who come back to changes of tables, and gives the messages since then once more."""
     table = "create table public.notes (id int primary key); alter publication supabase_realtime add table public.notes;"
-    env = await prepared(database, MEMBERS + table)
+    env = await prepared(database, MEMBERS + table, source)
     async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
         await enter(alice)
         made.run("insert into public.notes values (1)")
@@ -315,8 +324,9 @@ async def test_messages_are_kept_over_http(database: str) -> None:
 
 
 @pytest.mark.parametrize("vsn", VERSIONS)
-async def test_it_is_told_when_messages_arrive(database: str, vsn: str) -> None:
-    async with world(database) as made, client(made.service, vsn, key=token()) as member:
+@pytest.mark.parametrize("source", SOURCES)
+async def test_it_is_told_when_messages_arrive(database: str, vsn: str, source: Source) -> None:
+    async with world(database, source=source) as made, client(made.service, vsn, key=token()) as member:
         await enter_publicly(member, broadcast={"replication_ready": True}, postgres_changes_options={"wait": True, "timeout": 5})
         event, payload = await member.event()
         assert (event, payload["extension"], payload["status"]) == ("system", "system", "ok")
@@ -333,18 +343,74 @@ async def test_old_partitions_are_dropped_and_new_ones_made(database: str) -> No
         assert made.run("select to_regclass('realtime.messages_of_ours') is not null") == [(True,)]
 
 
-async def test_with_triggers_as_the_source_private_channels_work_and_what_does_not_come_is_told(database: str) -> None:
+async def test_with_triggers_as_the_source_a_transaction_that_takes_long_loses_nothing(database: str) -> None:
     env = await prepared(database, source="notify")
+    with psycopg.connect(database) as slow:
+        async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
+            await enter(alice)
+            slow.execute(SEND, [True, 1, 30])
+            made.run(SEND, True, 31, 40)
+            assert [inner(each)["number"] for each in await broadcasts(alice, 10)] == list(range(31, 41))
+        slow.execute(SEND, [True, 41, 41])
+        slow.commit()
+    made.run("select realtime_inspector.keep_partitions(72)")
+    async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
+        await enter(alice)
+        assert [inner(each)["number"] for each in await broadcasts(alice, 31)] == [*range(1, 31), 41]
+        await alice.alive()
+
+
+async def test_with_triggers_as_the_source_a_copy_of_another_database_is_no_past(database: str) -> None:
+    env = await prepared(database, source="notify")
+    async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
+        await enter(alice)
+        made.run(SEND, True, 1, 1)
+        await broadcasts(alice, 1)
+        await alice.alive()
+    made.run("update realtime_inspector.sent_marks set seen = '9000000000:9000000000:'")
+    async with running(database, env) as again, client(again.service, key=person(ALICE)) as alice:
+        await enter(alice)
+        again.run(SEND, True, 2, 2)
+        assert [inner(each)["number"] for each in await broadcasts(alice, 1)] == [2]
+        await alice.alive()
+
+
+async def test_with_triggers_as_the_source_a_database_that_is_not_prepared_for_it_is_told(database: str) -> None:
+    env = await prepared(database, source="notify")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("drop function realtime_inspector.note_message() cascade")
     async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
         since = int(time.time() * 1000) - 60_000
         assert (await enter(alice, broadcast={"ack": True, "replication_ready": True}))[0] == "ok"
         event, payload = await alice.event()
         assert (event, payload["status"], payload["code"]) == ("system", "error", "SetupError")
-        assert "logical replication" in payload["message"]
+        assert "No trigger" in payload["message"]
         made.run(SEND, True, 1, 1)
         assert await ask(alice, "broadcast", hello()) == ("ok", {})
         async with client(made.service, key=person(BOB)) as bob:
             await enter(bob, broadcast={"replay": {"since": since}})
             assert [inner(each)["number"] for each in await broadcasts(bob, 1)] == [1]
-        async with httpx.AsyncClient(base_url=made.service.url, trust_env=False) as http:
-            assert any("broadcasts is not delivered" in note for note in (await http.get("/readyz")).json()["notes"])
+        await prepare(database, Options(existing=env))
+        await arriving(made)
+        await enter(alice)
+        made.run(SEND, True, 2, 2)
+        assert [inner(each)["number"] for each in await broadcasts(alice, 1)] == [2]
+
+
+async def arriving(made: World) -> None:
+    """Returns when it is told that messages of the database arrive."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with client(made.service, key=token()) as member:
+                await enter_publicly(member, broadcast={"replication_ready": True})
+                if (await member.event())[1]["status"] == "ok":
+                    return
+
+
+async def test_triggers_that_note_messages_come_and_go_with_the_source(database: str) -> None:
+    env = await prepared(database, source="notify")
+    query = "select count(*) from pg_trigger where tgname = 'realtime_inspector_message' and tgparentid = 0"
+    for source, number in (("notify", 1), ("replication", 0), ("notify", 1)):
+        env = (await prepare(database, Options(existing=env, source=source))).env
+        with psycopg.connect(database) as connection:
+            assert connection.execute(query.encode()).fetchall() == [(number,)]

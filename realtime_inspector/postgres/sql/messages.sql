@@ -22,6 +22,7 @@ select
     where p.pubname = $1 and p.schemaname = 'realtime' and p.tablename = 'messages'
   ) as published,
   exists (select from pg_catalog.pg_publication p where p.pubname = $1) as publication_exists,
+  exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and t.tgname = 'realtime_inspector_message') as noted,
   exists (
     select from pg_catalog.pg_class d
     where d.relnamespace = n.oid and d.relname = 'messages_' || to_char((now() at time zone 'utc')::date, 'YYYY_MM_DD')

@@ -11,6 +11,26 @@ comment on table realtime_inspector.broadcast_marks is
   'The last message of realtime.messages that the reader of each replication slot has handed to the channels.';
 revoke all on realtime_inspector.broadcast_marks from public;
 
+-- Where triggers are the source: which messages were sent, and in which transaction, so that those can be told that committed since
+-- somebody looked. xmin would not do: realtime.send writes in a subtransaction, of which no snapshot tells.
+create table if not exists realtime_inspector.sent_messages (
+  place bigint generated always as identity primary key,
+  transaction xid8 not null default pg_catalog.pg_current_xact_id(),
+  id uuid not null,
+  inserted_at timestamp not null
+);
+create index if not exists sent_messages_transaction_index on realtime_inspector.sent_messages (transaction);
+comment on table realtime_inspector.sent_messages is 'The messages that triggers have noted, for the service to hand over.';
+revoke all on realtime_inspector.sent_messages from public;
+
+-- What of them was handed over; who is called by this slot's name alone writes it.
+create table if not exists realtime_inspector.sent_marks (
+  slot text primary key,
+  seen pg_snapshot not null
+);
+comment on table realtime_inspector.sent_marks is 'All messages that each snapshot shows were handed to the channels.';
+revoke all on realtime_inspector.sent_marks from public;
+
 -- When messages that were kept for a while only are forgotten; what is not here is kept as long as its partition.
 create table if not exists realtime_inspector.expiring_messages (
   id uuid primary key,
@@ -71,6 +91,8 @@ begin
   end loop;
   delete from realtime.messages m using realtime_inspector.expiring_messages e where m.id = e.id and e.expires_at <= now();
   delete from realtime_inspector.expiring_messages where expires_at <= now();
+  delete from realtime_inspector.sent_messages
+    where inserted_at < (now() at time zone 'utc') - make_interval(hours => _hours);
   if obj_description('realtime.messages'::regclass, 'pg_class') like 'realtime_inspector:%' then
     for old in
       select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
