@@ -24,6 +24,8 @@ class Missed:
         self._arrears: defaultdict[Forum, list[Broadcast]] = defaultdict(list)
         self._bytes = 0
         self._until = 0.0
+        self._cleared = 0
+        """How often arrears were forgotten: what was counted before means nothing any more."""
 
     def begin(self, forum: Forum, socket: Socket) -> list[Broadcast]:
         """From now on everything is kept for the socket, in this list; more than MEANWHILE is too much."""
@@ -45,7 +47,10 @@ class Missed:
         if now >= self._until:
             self._arrears.clear()
             self._bytes = 0
-        missed = [*self._arrears.get(forum, ()), *self._drop(forum, socket)]
+            self._cleared += 1
+        membership.caught_up = True
+        cleared, had = (socket.arrears or {}).get(forum, (self._cleared, 0))
+        missed = [*self._arrears.get(forum, ())[had if cleared == self._cleared else 0 :], *self._drop(forum, socket)]
         return list({each.id: each for each in missed if each.id not in known}.values())
 
     def note(self, forum: Forum, broadcast: Broadcast, now: float) -> set[Link]:
@@ -60,8 +65,11 @@ class Missed:
         return self._had.get((forum, broadcast.id), set())
 
     def part(self, forum: Forum, socket: Socket) -> None:
-        """The socket is gone from the forum."""
-        for number in socket.topics[forum.topic].past:
+        """The socket is gone from the forum; what it was sent there it has."""
+        membership = socket.topics[forum.topic]
+        if membership.caught_up and forum in self._arrears:
+            socket.arrears = {**(socket.arrears or {}), forum: (self._cleared, len(self._arrears[forum]))}
+        for number in membership.past:
             links = self._had[forum, number]
             links.discard(socket.link)
             if not links:

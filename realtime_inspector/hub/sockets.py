@@ -11,10 +11,13 @@ from realtime_inspector.server.outbox import Link, Outbox
 
 @dataclass(slots=True)
 class Membership:
-    """A joined channel. `past`: ids of messages that it was sent as the past, and may meet again."""
+    """A joined channel. `caught_up`: it was sent the arrears. `past`: ids of messages that it was sent as the past, and may meet
+    again.
+    """
 
     forum: Forum
     receives_own: bool
+    caught_up: bool = False
     past: set[str] = field(default_factory=set)
 
 
@@ -24,7 +27,7 @@ class Socket:
 
     `token`: the one that was verified last. `headers`: of its connection, as policies read them, a JSON object's text. `topics`:
     the joined channels. `questions`: how many to the world are open. `due`: when the session wants a tick. `returns`: a channel
-    of it was told how to come back.
+    of it was told how to come back. `arrears`: which ones, and how many of them, it was sent in forums that it has left.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Socket:
     impersonations: tuple[str, ...] = ()
     questions: int = 0
     returns: bool = False
+    arrears: dict[Forum, tuple[int, int]] | None = None
     due: float | None = None
     malformed: int = 0
 

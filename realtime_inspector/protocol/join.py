@@ -51,6 +51,11 @@ SELECT_NEEDS_TABLE: Final = Problem(
     "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name.",
     "Name one table, or leave `select` out.",
 )
+BAD_OPTIONS: Final = Problem(
+    "InvalidJoinPayload",
+    "Error parsing `postgres_changes_options` params: expected {wait: true or false, timeout: milliseconds}",
+    'Send {"wait": true, "timeout": 15000}, or leave it out: the reply waits anyway.',
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,8 @@ class JoinRequest:
     broadcasts from the database arrive. `presence_key` "": one that the server makes. `verdicts`, `debug`: tell also why events
     were not delivered, all of them or those that the client's own filters kept back.
     `resume`: what a former join of the channel was given, to be sent what it missed. `token` None: the handshake's.
-    Of `postgres_changes`: `echo` is the JSON to answer for each entry, at its index; `bindings` and `problems` are what was and
-    was not understood, equal ones once.
+    Of `postgres_changes` and its options: `echo` is the JSON to answer for each entry, at its index; `bindings` and `problems`
+    are what was and was not understood, equal ones once.
     """
 
     private: bool
@@ -103,6 +108,7 @@ def parse_join(payload: object, topic: str = "") -> JoinRequest:
     broadcast = _object(config.get("broadcast"))
     presence = _object(config.get("presence"))
     echo, wanted = _entries(config.get("postgres_changes"))
+    options = _options(config.get("postgres_changes_options"))
     private = _not_false(config.get("private"))
     replay = _replay(private, broadcast.get("replay"))
     return JoinRequest(
@@ -120,7 +126,7 @@ def parse_join(payload: object, topic: str = "") -> JoinRequest:
         refusal=replay if isinstance(replay, Problem) else None,
         echo=tuple(echo),
         bindings=tuple({binding.id: binding for binding in wanted if isinstance(binding, Binding)}.values()),
-        problems=tuple(dict.fromkeys(problem for problem in wanted if isinstance(problem, Problem))),
+        problems=tuple(dict.fromkeys(problem for problem in [*wanted, options] if isinstance(problem, Problem))),
     )
 
 
@@ -157,6 +163,17 @@ def _replay(private: bool, asked: object) -> "Replay | Problem | None":
     if not _is_count(since) or not _is_count(limit) or since > _MAX_SINCE:
         return BAD_REPLAY
     return Replay(since, max(1, min(limit, MOST_REPLAYED)))
+
+
+def _options(asked: object) -> Problem | None:
+    """They change nothing here, but who gets them wrong waits for something else than it thinks."""
+    if asked is None:
+        return None
+    if not isinstance(asked, dict):
+        return BAD_OPTIONS
+    wait, timeout = asked.get("wait"), asked.get("timeout")
+    understood = wait is None or isinstance(wait, bool) or _lower(wait) in ("true", "false")
+    return None if understood and (timeout is None or _is_count(timeout)) else BAD_OPTIONS
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -285,3 +285,21 @@ def test_what_can_be_replayed(asked: object, replay: Replay | None) -> None:
     assert request.replay == replay
     assert (request.refusal is None) == (replay is not None)
     assert request.answered().replay is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [True, "wait", [], {"wait": "soon"}, {"wait": 1}, {"wait": []}, {"timeout": "5"}, {"timeout": -1}, {"timeout": True}],
+)
+def test_options_that_cannot_be_understood_are_told_and_change_nothing(options: object) -> None:
+    asked = join(postgres_changes=[{"table": "t"}], postgres_changes_options=options)
+    assert [problem.text.split(":")[0] for problem in asked.problems] == ["Error parsing `postgres_changes_options` params"]
+    assert len(asked.bindings) == 1
+    assert asked.refusal is None
+
+
+@pytest.mark.parametrize(
+    "options", [None, {}, {"wait": False}, {"wait": "True", "timeout": 15000}, {"wait": None, "timeout": None}]
+)
+def test_options_that_are_understood(options: object) -> None:
+    assert join(postgres_changes_options=options).problems == ()

@@ -123,7 +123,12 @@ async def test_arrears_wait_for_those_who_come_back() -> None:
         assert await received(late, 2) == [1, 2]
         archive.past.set_result([replace(message(1), late=True)])
         assert (await answer(late, await late.send(ROOM, "phx_join", {"config": REPLAY})))[0] == "ok"
-        assert await received(late, 2) == [1, 2]
+        assert await received(late, 1) == [1]
+        await answer(late, await late.send(ROOM, "phx_leave", {}))
+        assert (await late.event())[0] == "phx_close"
+        await hand_over(running, 4, late=True)
+        assert (await answer(late, await late.send(ROOM, "phx_join", {"config": plain})))[0] == "ok"
+        assert await received(late, 1) == [4]
         await late.alive()
         running.hub._missed._until = 0.0
         assert (await answer(late, await late.send(ROOM, "phx_join", {"config": plain})))[0] == "ok"
