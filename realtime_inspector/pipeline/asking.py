@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Change, Identity
 from realtime_inspector.pipeline.askers import Askers, about_rows, askers, candidates, checked, old_texts
-from realtime_inspector.pipeline.pace import Asked, Pace
+from realtime_inspector.pipeline.pace import WAITS, Asked, Pace
 from realtime_inspector.pipeline.work import Gathered
 from realtime_inspector.postgres.catalog import Catalog
 from realtime_inspector.postgres.evaluator import Evaluator
@@ -80,11 +80,12 @@ class Asking:
             else:
                 sights.update(dict.fromkeys(group, sight if call.places is None else _renumbered(sight, call.places)))
             if sight.slow:
-                self._pace.note(call.name(asker), group, slow=True, waited=self._evaluator.hurried)
+                waits = (WAITS if sight.endless else 1) if self._evaluator.hurried else 0
+                self._pace.note(call.name(asker), group, slow=True, waits=waits)
         if not self._evaluator.hurried:  # only who is asked there is known to be quick again
             for asker in call.question.identities:
                 if not answer.get(asker, BLIND).slow:
-                    self._pace.note(call.name(asker), call.asked[asker], slow=False, waited=False)
+                    self._pace.note(call.name(asker), call.asked[asker], slow=False)
 
     async def _check_versions(self, gathered: Sequence[Gathered]) -> None:
         """Policies and functions run as they are when they are asked, whatever the snapshot: Postgres itself reads the catalogue

@@ -62,8 +62,8 @@ class Pace:
             self._concerning.pop(identity, None)
         return bool(known)
 
-    def note(self, asked: Asked, identities: Iterable[Identity], *, slow: bool, waited: bool) -> None:
-        """What an answer for all of these turned out to be. `waited`: everybody else waited for it."""
+    def note(self, asked: Asked, identities: Iterable[Identity], *, slow: bool, waits: int = 0) -> None:
+        """What an answer for all of these turned out to be. `waits`: how often everybody else waited for it."""
         if not slow:
             self._slow.pop(asked, None)
             if (doubted := self._doubted.get(asked[:2])) is not None:
@@ -71,8 +71,8 @@ class Pace:
                     doubted.quick.clear()
                 doubted.quick.add(asked)
             return
-        if waited:
-            self._doubt(asked[:2])
+        if waits:
+            self._doubt(asked[:2], waits)
         self._slow[asked] = monotonic() + FORGOTTEN_SECONDS
         self._slow.move_to_end(asked)
         for identity in identities:
@@ -81,13 +81,13 @@ class Pace:
             self._slow.popitem(last=False)
             self._concerning = {identity: known for identity in self._concerning if (known := self._still(identity))}
 
-    def _doubt(self, policies: Policies) -> None:
-        """Once more; whoever was found quick before has to be found so again."""
+    def _doubt(self, policies: Policies, waits: int) -> None:
+        """So often more; whoever was found quick before has to be found so again."""
         now = monotonic()
         doubted = self._doubted.get(policies)
         if doubted is None or doubted.until <= now:
             doubted = self._doubted[policies] = _Doubted()
-        doubted.times, doubted.until = doubted.times + 1, now + FORGOTTEN_SECONDS
+        doubted.times, doubted.until = doubted.times + waits, now + FORGOTTEN_SECONDS
         doubted.quick.clear()
         self._doubted.move_to_end(policies)
         if len(self._doubted) > REMEMBERED:

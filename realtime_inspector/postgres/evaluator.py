@@ -18,7 +18,7 @@ from realtime_inspector.model import Identity
 from realtime_inspector.postgres.connect import CONNECT_SECONDS, PINNED
 from realtime_inspector.postgres.questions import HURRY_MS, Question
 from realtime_inspector.postgres.raised import Raised
-from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
+from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, Stuck, text_array
 from realtime_inspector.postgres.sql import quote_literal
 from realtime_inspector.visibility.verdicts import Sight
 
@@ -71,6 +71,8 @@ LATE = Sight(late=True)
 """Stands for an answer that was not waited for."""
 SLOW = Sight(late=True, slow=True)
 """The same for one who is to blame for it."""
+ENDLESS = Sight(late=True, slow=True, endless=True)
+"""And for one whose policies go on after they were cancelled."""
 AWAKE = Quarantine(0.0, 0.0)
 Sleepers = dict[tuple[str, Identity], Quarantine]
 """Whose policies ran into the timeout, by the name of the function that asked."""
@@ -121,7 +123,7 @@ class _Lane:
         self._hurried = hurried
         self._define_seconds = statement_timeout_ms / 1000 + 1.0
         limit_ms = min(statement_timeout_ms, HURRY_MS) if hurried else statement_timeout_ms
-        self._limit = limit_ms / 1000
+        self._patience = limit_ms / 1000 + (HANGING_SECONDS if hurried else 1.0)
         limits = {"statement_timeout": str(statement_timeout_ms), "lock_timeout": str(LOCK_TIMEOUT_MS)}
         self._settings = {**PINNED, **PLANNER, **limits}
         local = f"set local search_path = {path_of(search_path)}", f"set local statement_timeout = {limit_ms}"
@@ -151,49 +153,59 @@ class _Lane:
             raise
 
     async def _ask(self, snapshot: str, share: Sequence[Call], answers: Answers) -> None:
-        """All calls in one transaction; if one does not come back at all, each is made alone, and divided."""
-        trips = await self._connected()
-        try:
-            await self._in_snapshot(trips, snapshot, share, answers)
-            return
-        except TimeoutError:
+        """All calls in one transaction; one that does not come back at all is divided, and those after it are asked again."""
+        waiting = list(share)
+        while waiting:
+            trips = await self._connected()
+            waiting, stuck = await self._in_snapshot(trips, snapshot, waiting, answers)
+            if stuck is None:
+                return
             self.close()
             await self._end(trips.backend)
             self._timeouts += 1
-            if self._hurried and (len(share) == 1 or self._timeouts > WAITS_PER_BATCH):
-                late = SLOW if len(share) == 1 else LATE
-                for place, question in share:
-                    answers[place].update({i: late for i in question.identities if i not in answers[place]})
-                return
-        smaller = [[call] for call in share] if len(share) > 1 else _halves(share[0])
-        for part in smaller:
-            if len(smaller) > 1 and self._timeouts < TIMEOUTS_PER_BATCH:
-                await self._ask(snapshot, part, answers)
+            if self._hurried:
+                _answer([stuck], answers, ENDLESS)
+            elif len(stuck[1].identities) > 1 and self._timeouts < TIMEOUTS_PER_BATCH:
+                waiting = [*_halves(stuck), *waiting]
             else:
-                for place, question in part:
-                    answers[place].update({identity: self._withheld(question, identity) for identity in question.identities})
+                self._withhold([stuck], answers)
+            if self._hurried and self._timeouts >= WAITS_PER_BATCH:
+                _answer(waiting, answers, LATE)
+                return
+            if self._timeouts >= TIMEOUTS_PER_BATCH:
+                self._withhold(waiting, answers)
+                return
 
-    async def _in_snapshot(self, trips: RoundTrips, snapshot: str, share: Sequence[Call], answers: Answers) -> None:
-        """One round trip; another one for those who come after somebody whose policies ran into the timeout."""
+    async def _in_snapshot(
+        self, trips: RoundTrips, snapshot: str, share: Sequence[Call], answers: Answers
+    ) -> tuple[list[Call], Call | None]:
+        """One round trip; another one for those who come after somebody whose policies ran into the timeout.
+
+        Gives what has to be asked on another connection, and the call that did not come back on this one.
+        """
         awake = [(place, self._awake(question, answers[place])) for place, question in share]
         calls = [(place, question) for place, question in awake if question.identities]
         if not calls:
-            return
+            return [], None
         await self._define(trips, calls)
         before = [BEGIN, Statement(f"set transaction snapshot {quote_literal(snapshot)}"), *self._local]
         while calls:
-            async with asyncio.timeout(self._patience(len(calls))):
-                results = await trips.ask(*before, *(_call(question, self._patient) for _, question in calls))
-            found = zip(calls, results[len(before) :], strict=True)
-            calls = [
-                (place, rest) for (place, question), result in found if (rest := self._take(question, result, answers[place]))
+            statements, stuck = [*before, *(_call(question, self._patient) for _, question in calls)], False
+            try:
+                results: Sequence[PGresult] = await trips.ask(*statements, patience=self._patience)
+            except Stuck as error:
+                results, stuck = error.results, True
+            found = results[len(before) :]
+            left = [
+                (place, rest)
+                for (place, question), result in zip(calls, found, strict=False)
+                if (rest := self._take(question, result, answers[place]))
             ]
-            before = []
+            if stuck:
+                return [*left, *calls[len(found) + 1 :]], calls[len(found)]
+            calls, before = left, []
         trips.tell(*END)
-
-    def _patience(self, calls: int) -> float:
-        """Seconds after which one of so many calls does not come back."""
-        return self._limit * calls + (HANGING_SECONDS if self._hurried else 1.0 * calls)
+        return [], None
 
     def _awake(self, question: Question, answer: dict[Identity, Sight]) -> Question:
         """Without those who are not asked for a while."""
@@ -232,6 +244,10 @@ class _Lane:
             answer.update(dict.fromkeys(rest, _overdue(question)))
             return None
         return _about(question, rest) if rest else None
+
+    def _withhold(self, calls: Sequence[Call], answers: Answers) -> None:
+        for place, question in calls:
+            answers[place].update({identity: self._withheld(question, identity) for identity in question.identities})
 
     def _withheld(self, question: Question, identity: Identity) -> Sight:
         now, who = monotonic(), (question.function.name, identity)
@@ -300,12 +316,16 @@ def _overdue(question: Question) -> Sight:
     return Sight(raised=range(len(question.wanted)), error=TIMED_OUT, slow=True)
 
 
-def _halves(call: Call) -> list[list[Call]]:
+def _answer(calls: Sequence[Call], answers: Answers, sight: Sight) -> None:
+    """For those who have no answer yet."""
+    for place, question in calls:
+        answers[place].update({i: sight for i in question.identities if i not in answers[place]})
+
+
+def _halves(call: Call) -> list[Call]:
     place, question = call
     middle = len(question.identities) // 2
-    if middle == 0:
-        return [[call]]
-    return [[(place, _about(question, part))] for part in (question.identities[:middle], question.identities[middle:])]
+    return [(place, _about(question, part)) for part in (question.identities[:middle], question.identities[middle:])]
 
 
 def _call(question: Question, patient: bool) -> Statement:

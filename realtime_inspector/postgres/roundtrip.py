@@ -32,6 +32,14 @@ class Statement:
     parameters: Sequence[bytes] = ()
 
 
+class Stuck(Exception):
+    """A statement took longer than it may, and nothing stops it. `results`: those of the statements before it."""
+
+    def __init__(self, results: Sequence[PGresult]) -> None:
+        super().__init__(f"no answer after that of statement {len(results)}")
+        self.results = results
+
+
 class RoundTrips:
     """A connection that takes whole batches of statements and never waits between two of them.
 
@@ -69,6 +77,9 @@ class RoundTrips:
 
     def tell(self, *statements: Statement) -> None:
         """Sends statements whose answer nobody waits for: it is read, and its error raised, by the next `ask`."""
+        self._send(statements, flushed=False)
+
+    def _send(self, statements: Sequence[Statement], *, flushed: bool) -> None:
         if self._prepares:
             self._prepare(statements)
         for statement in statements:
@@ -77,21 +88,39 @@ class RoundTrips:
                 self._pgconn.send_query_prepared(self._prepared[statement.text], parameters, formats)
             else:
                 self._pgconn.send_query_params(statement.text.encode(), parameters, param_formats=formats)
+            if flushed:
+                self._pgconn.send_flush_request()
         self._end_batch()
 
-    async def ask(self, *statements: Statement) -> list[PGresult]:
-        """The result of each statement. Raises the psycopg error of the first that fails."""
-        self.tell(*statements)
+    async def ask(self, *statements: Statement, patience: float | None = None) -> list[PGresult]:
+        """The result of each statement. Raises the psycopg error of the first that fails.
+
+        `patience`: seconds that each may take after the one before; then Stuck.
+        """
+        results: list[PGresult] = []
+        limit = asyncio.timeout(patience)
+        try:
+            async with limit:
+                self._send(statements, flushed=patience is not None)
+                return await self._answers(results, limit, patience)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Stuck(results) from error
+
+    async def _answers(self, results: list[PGresult], limit: asyncio.Timeout, patience: float | None) -> list[PGresult]:
         loop, socket = asyncio.get_running_loop(), self._pgconn.socket
         answered: asyncio.Future[list[PGresult]] = loop.create_future()
-        results: list[PGresult] = []
 
         def step() -> None:
             try:
+                known = len(results)
                 if self._pgconn.flush() == 0:
                     loop.remove_writer(socket)
                 if not self._receive(results):
                     watch(loop, socket, step)
+                    if patience is not None and len(results) != known:
+                        limit.reschedule(loop.time() + patience)
                 elif not answered.done():
                     answered.set_result(results)
             except Exception as error:

@@ -14,7 +14,7 @@ class Sight:
     """What one identity may see of numbered rows, in order; for which its policies raised, and the last SQLSTATE if so.
 
     `error_id`: the name under which the log has that error. `slow`: the policies took long. `late`: nobody waited
-    for the answer.
+    for the answer. `endless`: nothing stopped them.
     """
 
     rows: Sequence[int] = ()
@@ -23,6 +23,7 @@ class Sight:
     error_id: str = field(default="", compare=False)
     slow: bool = field(default=False, compare=False)
     late: bool = False
+    endless: bool = field(default=False, compare=False)
 
     @property
     def told(self) -> Verdict:

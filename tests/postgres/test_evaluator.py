@@ -302,3 +302,29 @@ async def test_in_many_at_a_time_too_nobody_is_anybody_else(engine: Engine, read
     refused = {who: sight for who, sight in told(answer).items() if who != user(ALICE)}
     assert told(answer)[user(ALICE)] == ([0], [], None)
     assert {who.role: raised for who, (_, raised, _) in refused.items()} == {"service_role": [0], "none": [0]}
+
+
+async def test_what_never_ends_costs_nobody_an_answer_who_is_asked_with_it(engine: Engine, reader: SnapshotReader) -> None:
+    engine.run(
+        NOTES
+        + f"""create table trap (id int primary key); alter table trap enable row level security;
+        grant select on trap to authenticated; insert into trap values (1);
+        create function deed() returns boolean volatile language plpgsql as $$ begin
+          while auth.uid() = '{BOB}' loop begin perform pg_sleep(1); exception when query_canceled then null; end; end loop;
+          return true; end $$;
+        create policy deed on trap using (deed());"""
+    )
+    notes, trap = await shape_of(engine, "notes"), await shape_of(engine, "trap")
+    people = [user(BOB), user(ALICE)]
+    for hurried in (True, False):
+        asked = Evaluator(engine.evaluator, connections=1, statement_timeout_ms=300, search_path="public", hurried=hurried)
+        async with reader.open([], [Wanted(notes, [("1",)]), Wanted(trap, [("1",)])], ["authenticated"]) as view:
+            rows = [next(iter(relation.rows.values())).ctid for relation in view.relations]
+            questions = [
+                Question(by_ctid(shape), [row], people) for shape, row in zip((notes, trap, notes), (*rows, rows[0]), strict=True)
+            ]
+            before, hung, after = await asked.ask(view.snapshot, questions)
+        await asked.close()
+        assert told(before) == told(after) == {user(ALICE): ([0], [], None)}
+        assert hung[user(BOB)].slow
+        assert told(hung).get(user(ALICE)) == (([], [], None) if hurried else ([0], [], None))

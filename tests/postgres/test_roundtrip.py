@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import uvloop
 
-from realtime_inspector.postgres.roundtrip import MOST_PREPARED, RoundTrips, Statement, text_array
+from realtime_inspector.postgres.roundtrip import MOST_PREPARED, RoundTrips, Statement, Stuck, text_array
 
 BEGIN, ROLLBACK = Statement("begin isolation level repeatable read read only"), Statement("rollback")
 
@@ -119,3 +119,11 @@ def test_a_reset_that_comes_with_a_part_of_the_answer_is_noticed(
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(work())
+
+
+async def test_what_does_not_come_back_is_named_and_what_came_before_it_is_kept(trips: RoundTrips) -> None:
+    nap = Statement("select pg_sleep(0.2)")
+    assert len(await trips.ask(nap, nap, nap, patience=0.5)) == 3
+    with pytest.raises(Stuck) as stuck:
+        await trips.ask(Statement("select 1"), nap, Statement("select pg_sleep(60)"), nap, patience=0.5)
+    assert [result.get_value(0, 0) for result in stuck.value.results] == [b"1", b""]
