@@ -41,6 +41,8 @@ from realtime_inspector.server.http import Site, application
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.metrics import Metrics
 from realtime_inspector.server.outbox import Outbox
+from realtime_inspector.server.refusals import Refusals
+from realtime_inspector.server.rest import Door
 from realtime_inspector.server.serving import Server
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
@@ -176,6 +178,7 @@ class _Database:
     audit: Audit
     watch: Watch
     witness: Witness
+    refusals: Refusals
 
     def company(self, hub: Hub) -> tuple[Coroutine[Any, Any, None], ...]:
         """What goes on as long as the hub lives."""
@@ -184,7 +187,7 @@ class _Database:
             hub.close_session(session_id)
             self.witness.forget(session_id)
 
-        return self.watch.run(end), self.witness.run()
+        return self.watch.run(end), self.witness.run(), self.refusals.run()
 
     async def prepare(self) -> None:
         """Returns when changes flow and it is known what was ended and revoked."""
@@ -205,15 +208,23 @@ class _Database:
 
     def routes(self, hub: Hub) -> list[Any]:
         """What admins can ask for."""
-        looking = inspecting.Inspecting(self.settings, self.keys, self.audit, self.inquirer, lambda: lint(self.settings))
+        looking = inspecting.Inspecting(
+            self.settings, self.keys, self.door, self.audit, self.inquirer, lambda: lint(self.settings)
+        )
         editing = policies.Editing(looking, self.rehearsal, lambda: catalogue(self.settings), Assistant(self.settings))
         return [*admin.routes(self.dependencies(hub)), *inspecting.routes(looking), *policies.routes(editing)]
+
+    @property
+    def door(self) -> Door:
+        """Who may ask."""
+        return Door(self.keys.authenticate, self.settings.allowed_origins, self.refusals.note)
 
     def dependencies(self, hub: Hub) -> Dependencies:
         """What the admin interface asks of the rest."""
         return Dependencies(
             settings=self.settings,
             keys=self.keys,
+            door=self.door,
             audit=self.audit,
             users=Users(self.pool, self.settings.users_query),
             tables=lambda: published_tables(self.pool, self.settings.publication),
@@ -256,8 +267,8 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     try:
         audit = Audit(pool)
         keys.recorded = audit.recorded
-        watch, witness = Watch(audit, keys), Witness(audit.record, pipeline.tally.seen)
-        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, rehearsal, audit, watch, witness)
+        company = (Watch(audit, keys), Witness(audit.record, pipeline.tally.seen), Refusals(audit.record))
+        yield _Database(settings, keys, pool, pipeline, receivers, inquirer, channels, rehearsal, audit, *company)
     finally:
         upkeep.cancel()
         closing: list[Any] = [inquirer.close(), rehearsal.close(), pipeline.close(), permissions.close(), pool.close()]

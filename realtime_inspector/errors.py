@@ -5,6 +5,7 @@ RealtimeError
         TokenMissing, TokenExpired, TokenMalformed, TokenSignatureInvalid, TokenClaimsInvalid, RoleNotAllowed, KeysUnavailable
             KeyUnknown (a TokenSignatureInvalid)
     AuthenticationMissing, Forbidden, NotFound, InvalidInput, ReasonRequired, PayloadTooLarge, MediaTypeUnsupported
+        NotAdmin (a Forbidden)
         AssistantOff (a NotFound)
     AssistantFailed
     TooManyAttempts, SignInFailed, StatementRefused, StatementFailed
@@ -116,6 +117,10 @@ class Forbidden(RealtimeError):
 
     code = "ACCESS_DENIED"
     status = 403
+
+
+class NotAdmin(Forbidden):
+    """Insufficient permissions"""
 
 
 class NotFound(RealtimeError):

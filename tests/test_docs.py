@@ -31,6 +31,7 @@ from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.metrics import PREFIX as METRICS
 from realtime_inspector.server.metrics import Metrics
 from realtime_inspector.server.outbox import Outbox
+from realtime_inspector.server.rest import Door
 from realtime_inspector.settings import OTHER_VARIABLES, PREFIX, Settings
 from realtime_inspector.visibility.caveats import TEXTS
 from realtime_inspector.visibility.explanation import STEPS
@@ -237,10 +238,13 @@ def test_every_log_event_stands_there_with_its_level() -> None:
 # What can be asked over HTTP.
 
 
+DOOR = Door(Keys(Settings(jwt_secret=SECRET)).authenticate, (), lambda _call, _error: None)
+
+
 def dependencies(settings: Settings) -> Dependencies:
     """Enough to ask which routes there are."""
     nothing = cast(Any, None)
-    return Dependencies(settings, Keys(settings), *[nothing] * (len(fields(Dependencies)) - 2))
+    return Dependencies(settings, Keys(settings), DOOR, *[nothing] * (len(fields(Dependencies)) - 3))
 
 
 async def test_every_route_stands_there() -> None:
@@ -272,7 +276,7 @@ def test_every_request_of_admins_stands_there() -> None:
 def inspecting_routes() -> list[Route]:
     settings = Settings(jwt_secret=SECRET)
     nothing = cast(Any, None)
-    return inspecting.routes(inspecting.Inspecting(settings, Keys(settings), nothing, nothing, nothing))
+    return inspecting.routes(inspecting.Inspecting(settings, Keys(settings), DOOR, nothing, nothing, nothing))
 
 
 def test_every_request_about_why_stands_there() -> None:
@@ -288,7 +292,7 @@ def test_every_caveat_and_step_stands_there() -> None:
 def editing_routes() -> list[Route]:
     settings = Settings(jwt_secret=SECRET)
     nothing = cast(Any, None)
-    looking = inspecting.Inspecting(settings, Keys(settings), nothing, nothing, nothing)
+    looking = inspecting.Inspecting(settings, Keys(settings), DOOR, nothing, nothing, nothing)
     return policies.routes(policies.Editing(looking, nothing, nothing, nothing))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from realtime_inspector.errors import Forbidden, InvalidInput, ReasonRequired, RoleNotAllowed
+from realtime_inspector.errors import Forbidden, InvalidInput, NotAdmin, ReasonRequired, RoleNotAllowed
 from realtime_inspector.identity.tokens import NAMESPACE, Rules, canonical, completed
 from realtime_inspector.model import Token
 
@@ -98,16 +98,14 @@ class Selection:
 
 
 def require_admin(token: Token, rules: Rules) -> str:
-    """The admin's id. Raises Forbidden for every other token, also for one that an admin got by impersonating."""
+    """The admin's id. Raises NotAdmin for every other token, also for one that an admin got by impersonating."""
     if token.session_id is not None:
-        raise Forbidden("An impersonation cannot impersonate again", hint="Use your own admin token.")
+        raise NotAdmin("An impersonation cannot impersonate again", hint="Use your own admin token.")
     if token.identity.role != rules.admin_role:
-        raise Forbidden(hint=f"This needs a token with the role {rules.admin_role!r}.")
+        raise NotAdmin(hint=f"This needs a token with the role {rules.admin_role!r}.")
     subject = token.claims.get("sub")
     if not isinstance(subject, str) or not subject.strip():
-        raise Forbidden(
-            "The admin token does not say whose it is", hint="Make it with `--sub YOUR_ID`: the audit trail names it."
-        )
+        raise NotAdmin("The admin token does not say whose it is", hint="Make it with `--sub YOUR_ID`: the audit trail names it.")
     return subject
 
 

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -15,7 +16,7 @@ from realtime_inspector.identity.passwords import LONGEST, NOBODY, Secret, find
 from realtime_inspector.identity.tokens import NAMESPACE, completed, sign
 from realtime_inspector.server.attempts import Attempts
 from realtime_inspector.server.deps import Dependencies, end_sessions
-from realtime_inspector.server.rest import Act, Call, route
+from realtime_inspector.server.rest import Call, route
 
 PER_PERSON: Final = 5
 """Attempts a minute for one e-mail from one address."""
@@ -48,16 +49,13 @@ class _Admin(msgspec.Struct, forbid_unknown_fields=True):
 def routes(deps: Dependencies) -> list[Route]:
     """Signing in and out, and taking the right to it away."""
     accounts = _Accounts(deps)
-
-    def at(path: str, *, strangers: bool = False, **acts: Act) -> Route:
-        return route(path, None if strangers else deps.keys.authenticate, deps.settings.allowed_origins, **acts)
-
+    anybody = replace(deps.door, authenticate=None)
     return [
-        at("/api/v1/admin/login", strangers=True, POST=accounts.login),
-        at("/api/v1/admin/refresh", strangers=True, POST=accounts.refresh),
-        at("/api/v1/admin/logout", POST=accounts.logout),
-        at("/api/v1/admin/revoke", POST=accounts.revoke),
-        at("/api/v1/admin/reinstate", POST=accounts.reinstate),
+        route("/api/v1/admin/login", anybody, POST=accounts.login),
+        route("/api/v1/admin/refresh", anybody, POST=accounts.refresh),
+        route("/api/v1/admin/logout", deps.door, POST=accounts.logout),
+        route("/api/v1/admin/revoke", deps.door, POST=accounts.revoke),
+        route("/api/v1/admin/reinstate", deps.door, POST=accounts.reinstate),
     ]
 
 

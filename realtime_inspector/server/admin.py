@@ -6,7 +6,6 @@ written down before its token exists: when the trail cannot be written, there is
 
 import time
 import uuid
-from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -28,14 +27,11 @@ from realtime_inspector.identity.impersonation import (
     require_admin,
 )
 from realtime_inspector.identity.tokens import sign
-from realtime_inspector.model import Token
 from realtime_inspector.server import accounts, connections, console, looking
 from realtime_inspector.server.deps import Dependencies, end_sessions
 from realtime_inspector.server.rest import Act, Call, route
 
 LARGEST_PAGE: Final = 200
-STRANGERS_PER_MINUTE: Final = 10
-"""Refusals of tokens that are not an admin's, recorded per minute: anon keys are public and the trail is kept for ever."""
 
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _log = structlog.get_logger(__name__)
@@ -65,7 +61,7 @@ def routes(deps: Dependencies) -> list[Route]:
     api = _Api(deps)
 
     def at(path: str, **acts: Act) -> Route:
-        return route(path, deps.keys.authenticate, deps.settings.allowed_origins, **acts)
+        return route(path, deps.door, **acts)
 
     return [
         at("/api/v1/auth/impersonate", GET=api.current, POST=api.start_chosen, DELETE=api.stop),
@@ -86,7 +82,6 @@ class _Api:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._rules = deps.keys.rules
-        self._strangers: deque[float] = deque(maxlen=STRANGERS_PER_MINUTE)
 
     async def start_chosen(self, call: Call) -> dict[str, object]:
         """POST …/impersonate: a user, a user in another role, or a role with claims."""
@@ -168,13 +163,13 @@ class _Api:
 
     async def _start(self, call: Call, kind: Kind | None) -> dict[str, object]:
         asked: dict[str, object] = {"type": kind or "user"}
+        admin = require_admin(call.token, self._rules)
         try:
-            require_admin(call.token, self._rules)
             wish, concurrent = await self._wish(call, kind, asked)
             longest = self._deps.settings.impersonation_seconds
             granted = grant(wish, call.token, str(uuid.uuid4()), self._rules, longest, time.time())
         except RealtimeError as error:
-            await self._record_refusal(call, error, asked)
+            await self._record_refusal(call, admin, error, asked)
             raise
         return await self._hand_out(call, granted, concurrent)
 
@@ -210,31 +205,14 @@ class _Api:
             "identity": {"role": resolved.identity.role, "claims": resolved.claims},
         }
 
-    async def _record_refusal(self, call: Call, error: RealtimeError, asked: Mapping[str, object]) -> None:
+    async def _record_refusal(self, call: Call, admin: str, error: RealtimeError, asked: Mapping[str, object]) -> None:
         """As well as it goes: the request is refused in any case."""
-        if error.status >= 500 or not self._may_record(call.token):
+        if error.status >= 500:
             return
-        token = call.token
-        subject = token.actor or token.claims.get("sub")
-        detail = {**asked, "as_role": token.identity.role, "as_session": token.session_id}
         try:
-            await self._deps.audit.refuse(
-                str(subject) if subject else None,
-                error.problem,
-                detail,
-                **call.origin,
-            )
+            await self._deps.audit.refuse(admin, error.problem, {**asked, "as_role": call.token.identity.role}, **call.origin)
         except RealtimeError as failure:
             _log.warning("refusal_not_recorded", refused=error.code, error=failure.text)
-
-    def _may_record(self, token: Token) -> bool:
-        if token.actor is not None or token.identity.role == self._rules.admin_role:
-            return True
-        now = time.monotonic()
-        if len(self._strangers) == STRANGERS_PER_MINUTE and now - self._strangers[0] < 60:
-            return False
-        self._strangers.append(now)
-        return True
 
 
 def _session(session: Impersonation, now: float) -> dict[str, object]:

@@ -18,10 +18,9 @@ NOTED_SECONDS: Final = 60.0
 def routes(deps: Dependencies) -> list[Route]:
     """The live sockets of this process."""
     connections = _Connections(deps)
-    origins = deps.settings.allowed_origins
     return [
-        route("/api/v1/connections", deps.keys.authenticate, origins, GET=connections.list),
-        route("/api/v1/connections/{id}", deps.keys.authenticate, origins, DELETE=connections.disconnect),
+        route("/api/v1/connections", deps.door, GET=connections.list),
+        route("/api/v1/connections/{id}", deps.door, DELETE=connections.disconnect),
     ]
 
 

@@ -1,9 +1,11 @@
 """The routes by which admins run statements and look into tables as whom they impersonate; written down before they run."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
+import structlog
 from starlette.routing import Route
 
 from realtime_inspector.errors import Forbidden, InvalidInput, RealtimeError
@@ -15,6 +17,7 @@ from realtime_inspector.server.rest import Call, route
 
 USUAL_ROWS: Final = 100
 MOST_ROWS: Final = 1_000
+_log = structlog.get_logger(__name__)
 
 
 class _Sql(msgspec.Struct, forbid_unknown_fields=True):
@@ -27,10 +30,9 @@ class _Sql(msgspec.Struct, forbid_unknown_fields=True):
 def routes(deps: Dependencies) -> list[Route]:
     """Statements and tables."""
     console = _Console(deps)
-    origins = deps.settings.allowed_origins
     return [
-        route("/api/v1/sql", deps.keys.authenticate, origins, POST=console.sql),
-        route("/api/v1/tables/{schema}/{table}/rows", deps.keys.authenticate, origins, GET=console.rows),
+        route("/api/v1/sql", deps.door, POST=console.sql),
+        route("/api/v1/tables/{schema}/{table}/rows", deps.door, GET=console.rows),
     ]
 
 
@@ -54,12 +56,14 @@ class _Console:
         limit = MOST_ROWS if asked.limit is None else asked.limit
         if not 0 <= limit <= MOST_ROWS:
             raise InvalidInput(f"limit must be between 0 and {MOST_ROWS}")
-        await self._deps.audit.record("sql", admin, detail, session_id=asked.session_id, **call.origin)
+        number = await self._deps.audit.record("sql", admin, detail, session_id=asked.session_id, **call.origin)
 
         async def confirm() -> None:
             await self._identity(admin, asked.session_id)
 
-        shown, notices = await self._deps.console.run(identity, statements, asked.mode, limit, confirm)
+        async with self._outcome(call, admin, asked.session_id, number) as shown:
+            ran, notices = await self._deps.console.run(identity, statements, asked.mode, limit, confirm)
+            shown += ran
         results = [_result(each) for each in shown]
         return {**results[-1], "mode": asked.mode, "notices": notices, "results": results}
 
@@ -73,9 +77,28 @@ class _Console:
             raise InvalidInput("A name holds the character NUL")
         identity = await self._identity(admin, session_id)
         detail = {"schema": schema, "table": table, "limit": limit, "offset": offset, "order": call.text("order")}
-        await self._deps.audit.record("table", admin, detail, session_id=session_id, **call.origin)
-        shown = await self._deps.console.rows(identity, (schema, table), order, limit, offset)
-        return {**_result(shown), "mode": "read", "notices": []}
+        number = await self._deps.audit.record("table", admin, detail, session_id=session_id, **call.origin)
+        async with self._outcome(call, admin, session_id, number) as shown:
+            shown.append(await self._deps.console.rows(identity, (schema, table), order, limit, offset))
+        return {**_result(shown[0]), "mode": "read", "notices": []}
+
+    @asynccontextmanager
+    async def _outcome(self, call: Call, admin: str, session_id: str, number: int) -> AsyncIterator[list[Shown]]:
+        """Writes down what became of the entry of this number, as well as it goes: that it was to be run stands there."""
+        shown: list[Shown] = []
+        outcome: dict[str, object] = {"of": number}
+        try:
+            yield shown
+            outcome |= {"commands": [each.command for each in shown], "rows": sum(len(each.rows) for each in shown)}
+        except RealtimeError as error:
+            # Without its sentence, in which Postgres may quote rows: the trail is kept for ever.
+            outcome |= {"code": error.code, "sqlstate": error.more.get("sqlstate")}
+            raise
+        finally:
+            try:
+                await self._deps.audit.record("outcome", admin, outcome, session_id=session_id, **call.origin)
+            except RealtimeError as failure:
+                _log.warning("outcome_not_recorded", of=number, error=failure.text)
 
     async def _identity(self, admin: str, session_id: str) -> Identity:
         identity = await self._deps.audit.identity(admin, session_id)

@@ -9,6 +9,7 @@ from realtime_inspector.identity.impersonation import Ending, Grant, Impersonati
 from realtime_inspector.identity.statements import Mode, Shown, Statement
 from realtime_inspector.model import Identity, Problem
 from realtime_inspector.server.keys import Keys
+from realtime_inspector.server.rest import Door
 from realtime_inspector.settings import Settings
 
 
@@ -107,6 +108,7 @@ class Dependencies:
 
     settings: Settings
     keys: Keys
+    door: Door
     audit: Audit
     users: Users
     tables: Callable[[], Awaitable[list[dict[str, object]]]]

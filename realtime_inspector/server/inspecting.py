@@ -15,7 +15,7 @@ from realtime_inspector.identity.tokens import canonical
 from realtime_inspector.model import Identity, Operation
 from realtime_inspector.server.explaining import explained, received
 from realtime_inspector.server.keys import Keys
-from realtime_inspector.server.rest import Act, Call, route
+from realtime_inspector.server.rest import Act, Call, Door, route
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.asking import Candidate, Question, Receiver
 from realtime_inspector.visibility.explanation import Explanation
@@ -54,6 +54,7 @@ class Inspecting:
 
     settings: Settings
     keys: Keys
+    door: Door
     trail: Trail
     inquiries: Inquiries
     lint: Callable[[], Awaitable[Sequence[Found]]]
@@ -112,7 +113,7 @@ def routes(deps: Inspecting) -> list[Route]:
     api = _Api(deps)
 
     def at(path: str, **acts: Act) -> Route:
-        return route(path, deps.keys.authenticate, deps.settings.allowed_origins, **acts)
+        return route(path, deps.door, **acts)
 
     return [at("/api/v1/why", POST=api.why), at("/api/v1/who", POST=api.who), at("/api/v1/lints", GET=api.lints)]
 

@@ -23,11 +23,10 @@ EXPORTS: Final[Mapping[str, tuple[str, Callable[[Iterable[Entry]], str]]]] = {
 def routes(deps: Dependencies) -> list[Route]:
     """Reading the trail."""
     looking = _Looking(deps)
-    origins = deps.settings.allowed_origins
     return [
-        route("/api/v1/audit", deps.keys.authenticate, origins, GET=looking.page),
-        route("/api/v1/audit/export", deps.keys.authenticate, origins, GET=looking.export),
-        route("/api/v1/audit/verify", deps.keys.authenticate, origins, GET=looking.verify),
+        route("/api/v1/audit", deps.door, GET=looking.page),
+        route("/api/v1/audit/export", deps.door, GET=looking.export),
+        route("/api/v1/audit/verify", deps.door, GET=looking.verify),
     ]
 
 

@@ -66,10 +66,9 @@ class _Assist(msgspec.Struct, forbid_unknown_fields=True):
 def routes(deps: Editing) -> list[Route]:
     """All of them below /api/v1/policies."""
     api = _Api(deps)
-    keys, settings = deps.inspecting.keys, deps.inspecting.settings
 
     def at(path: str, **acts: Act) -> Route:
-        return route(path, keys.authenticate, settings.allowed_origins, **acts)
+        return route(path, deps.inspecting.door, **acts)
 
     return [
         at("/api/v1/policies", GET=api.list),

@@ -106,35 +106,48 @@ STRANGER: Final = Token(Identity("", "{}"), 0.0, {})
 """Who asks where no bearer is wanted."""
 
 Act = Callable[[Call], Awaitable[Mapping[str, object] | Response]]
-Authenticate = Callable[[str, float], Awaitable[Token]]
 
 
-def route(path: str, authenticate: Authenticate | None, origins: tuple[str, ...], **acts: Act) -> Route:
-    """One path with an act per method, each for a verified bearer; without `authenticate` for anybody.
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who may come in: `authenticate` verifies a bearer at a time, None lets in anybody; pages of `origins` may use it too.
 
-    `origins`: whose pages may use it from elsewhere.
+    `note` is told of every request that was refused although it brought a bearer.
+    """
+
+    authenticate: Callable[[str, float], Awaitable[Token]] | None
+    origins: tuple[str, ...]
+    note: Callable[[Call, RealtimeError], None]
+
+
+def route(path: str, door: Door, **acts: Act) -> Route:
+    """One path with an act per method, each for whom the door lets in.
 
     HEAD is answered as GET; OPTIONS without a token, because that is how browsers ask.
     """
 
     async def endpoint(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
-        response = Response(status_code=204) if method == "OPTIONS" else await _answer(request, authenticate, acts[method])
-        response.headers.update(_NEVER_KEPT | _sharing(request, origins, acts))
+        response = Response(status_code=204) if method == "OPTIONS" else await _answer(request, door, acts[method])
+        response.headers.update(_NEVER_KEPT | _sharing(request, door.origins, acts))
         return response
 
-    vars(endpoint).update(acts=acts, strangers=authenticate is None)  # for the description of the interface
+    vars(endpoint).update(acts=acts, strangers=door.authenticate is None)  # for the description of the interface
     return Route(path, endpoint, methods=[*acts, "OPTIONS"])
 
 
-async def _answer(request: Request, authenticate: Authenticate | None, act: Act) -> Response:
+async def _answer(request: Request, door: Door, act: Act) -> Response:
+    call = Call(request, STRANGER)
     try:
-        token = STRANGER if authenticate is None else await authenticate(_bearer(request), time.time())
+        if door.authenticate is not None:
+            call = Call(request, await door.authenticate(_bearer(request), time.time()))
         if request.method not in {"GET", "HEAD"} and not _is_json(request):
             raise MediaTypeUnsupported
-        answer = await act(Call(request, token))
+        answer = await act(call)
         return answer if isinstance(answer, Response) else _json(answer, 200)
     except RealtimeError as error:
+        if door.authenticate is not None:
+            door.note(call, error)
         return _refusal(error)
     except Exception:
         _log.exception("request_failed", method=request.method, path=request.scope["path"])

@@ -17,6 +17,7 @@ from tests.wire.test_examples import EXAMPLES, PATIENCE
 
 START, SQL = "/api/v1/auth/impersonate", "/api/v1/sql"
 DRAFTS = "[['draft']]"
+SQL_ENTRIES = "select id from realtime_inspector.audit_log where session_id = %s and action = 'sql' order by id"
 DENIED = "42501 new row violates row-level security policy for table"
 
 
@@ -92,8 +93,17 @@ def test_a_statement_is_written_down_before_it_runs(demo: Demo, http: httpx.Clie
         "position": 8,
         "detail": "",
     }
-    written = [(action, detail.get("sql")) for action, detail in entries(admin, session)]
-    assert written == [("started", None), ("sql", text), ("sql", "select nothing from tweets")]
+    (_, first), *outcomes = [entry for entry in entries(admin, session) if entry[0] != "sql"]
+    assert first["type"] == "user"
+    assert [detail.get("sql") for action, detail in entries(admin, session) if action == "sql"] == [
+        text,
+        "select nothing from tweets",
+    ]
+    numbers = [row[0] for row in admin.execute(SQL_ENTRIES, [session])]
+    assert outcomes == [
+        ("outcome", {"of": numbers[0], "commands": ["SELECT 1", "SELECT 1"], "rows": 2}),
+        ("outcome", {"of": numbers[1], "code": "STATEMENT_FAILED", "sqlstate": "42703"}),
+    ]
     listed = http.get("/api/v1/auth/impersonate/sessions?limit=1").json()["sessions"][0]
     assert (listed["id"], listed["queries"]) == (session, 2)
 
@@ -171,7 +181,8 @@ def test_a_table_is_looked_into(demo: Demo, http: httpx.Client, admin: psycopg.C
     answer = http.get(f"{path}&order=id.desc&limit=1").json()
     assert [column["name"] for column in answer["columns"]] == ["id", "user_id", "content", "created_at"]
     assert answer["rows"][0][1] == demo.person("alice").id
-    assert entries(admin, session)[-1][0] == "table"
+    looked, outcome = entries(admin, session)[-2:]
+    assert (looked[0], outcome[0], outcome[1]["rows"]) == ("table", "outcome", 1)
     for wrong, status in (("&order=id", 400), ("&order=id.up", 400), ("&limit=x", 400), ("&order=nothing.asc", 422)):
         assert http.get(path + wrong).status_code == status
     assert http.get(f"/api/v1/tables/public/nothing/rows?session_id={session}").status_code == 404

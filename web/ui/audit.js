@@ -43,6 +43,9 @@ const ACTIONS = [
   ["sql", "statement run"],
   ["sql_refused", "statement refused"],
   ["table", "table looked through"],
+  ["outcome", "outcome"],
+  ["joined", "channel joined"],
+  ["seen", "rows counted"],
   ["trace", "asked why"],
   ["who", "asked who"],
   ["policy_tried", "policy tried"],
@@ -174,7 +177,7 @@ function dayOf(time) {
   return same ? "" : day.toLocaleDateString("en-CA");
 }
 
-const FIRST = ["reason", "sql", "topic", "table", "schema", "code", "error", "mode", "role", "target_role", "rows"];
+const FIRST = ["reason", "sql", "topic", "table", "schema", "code", "error", "mode", "role", "target_role", "rows", "times", "sqlstate"];
 const WIDEST = 160;
 
 /** The details of an entry: the ones that say most first, cut to a line; the whole on demand. */
