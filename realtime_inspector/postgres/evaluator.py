@@ -190,9 +190,10 @@ class _Lane:
         await self._define(trips, calls)
         before = [BEGIN, Statement(f"set transaction snapshot {quote_literal(snapshot)}"), *self._local]
         while calls:
-            statements, stuck = [*before, *(_call(question, self._patient) for _, question in calls)], False
+            last, stuck = len(calls) - 1, False
+            asked = [_call(question, self._patient, promptly=n != last) for n, (_, question) in enumerate(calls)]
             try:
-                results: Sequence[PGresult] = await trips.ask(*statements, patience=self._patience)
+                results: Sequence[PGresult] = await trips.ask(*before, *asked, patience=self._patience)
             except Stuck as error:
                 results, stuck = error.results, True
             found = results[len(before) :]
@@ -328,7 +329,7 @@ def _halves(call: Call) -> list[Call]:
     return [(place, _about(question, part)) for part in (question.identities[:middle], question.identities[middle:])]
 
 
-def _call(question: Question, patient: bool) -> Statement:
+def _call(question: Question, patient: bool, *, promptly: bool) -> Statement:
     kind = question.function.argument
     return Statement(
         f"select * from pg_temp.{question.function.name}($1::pg_catalog.text[]::pg_catalog.{kind}[], $2, $3, $4, $5)",
@@ -339,6 +340,7 @@ def _call(question: Question, patient: bool) -> Statement:
             b"\x01" if patient else b"\x00",
             b"\x01" if question.plain else b"\x00",
         ),
+        promptly,
     )
 
 

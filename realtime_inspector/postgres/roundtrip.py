@@ -26,10 +26,14 @@ _LENGTH = Struct("!i")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement with `$1`, `$2`… and the binary forms of its parameters."""
+    """One statement with `$1`, `$2`… and the binary forms of its parameters.
+
+    `promptly`: its answer is sent at once, and not together with that of the last one.
+    """
 
     text: str
     parameters: Sequence[bytes] = ()
+    promptly: bool = False
 
 
 class Stuck(Exception):
@@ -77,9 +81,6 @@ class RoundTrips:
 
     def tell(self, *statements: Statement) -> None:
         """Sends statements whose answer nobody waits for: it is read, and its error raised, by the next `ask`."""
-        self._send(statements, flushed=False)
-
-    def _send(self, statements: Sequence[Statement], *, flushed: bool) -> None:
         if self._prepares:
             self._prepare(statements)
         for statement in statements:
@@ -88,20 +89,20 @@ class RoundTrips:
                 self._pgconn.send_query_prepared(self._prepared[statement.text], parameters, formats)
             else:
                 self._pgconn.send_query_params(statement.text.encode(), parameters, param_formats=formats)
-            if flushed:
+            if statement.promptly:
                 self._pgconn.send_flush_request()
         self._end_batch()
 
     async def ask(self, *statements: Statement, patience: float | None = None) -> list[PGresult]:
         """The result of each statement. Raises the psycopg error of the first that fails.
 
-        `patience`: seconds that each may take after the one before; then Stuck.
+        `patience`: seconds from one answer to the next; then Stuck.
         """
         results: list[PGresult] = []
         limit = asyncio.timeout(patience)
         try:
             async with limit:
-                self._send(statements, flushed=patience is not None)
+                self.tell(*statements)
                 return await self._answers(results, limit, patience)
         except TimeoutError as error:
             if not limit.expired():

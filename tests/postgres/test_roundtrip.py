@@ -122,8 +122,8 @@ def test_a_reset_that_comes_with_a_part_of_the_answer_is_noticed(
 
 
 async def test_what_does_not_come_back_is_named_and_what_came_before_it_is_kept(trips: RoundTrips) -> None:
-    nap = Statement("select pg_sleep(0.2)")
+    nap = Statement("select pg_sleep(0.2)", promptly=True)
     assert len(await trips.ask(nap, nap, nap, patience=0.5)) == 3
     with pytest.raises(Stuck) as stuck:
-        await trips.ask(Statement("select 1"), nap, Statement("select pg_sleep(60)"), nap, patience=0.5)
+        await trips.ask(Statement("select 1", promptly=True), nap, Statement("select pg_sleep(60)"), nap, patience=0.5)
     assert [result.get_value(0, 0) for result in stuck.value.results] == [b"1", b""]
