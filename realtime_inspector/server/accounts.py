@@ -16,7 +16,7 @@ from realtime_inspector.identity.passwords import LONGEST, NOBODY, Secret, find
 from realtime_inspector.identity.tokens import NAMESPACE, completed, sign
 from realtime_inspector.server.attempts import Attempts
 from realtime_inspector.server.deps import Dependencies, end_sessions
-from realtime_inspector.server.rest import Call, route
+from realtime_inspector.server.rest import Call, route, takes
 
 PER_PERSON: Final = 5
 """Attempts a minute for one e-mail from one address."""
@@ -66,6 +66,7 @@ class _Accounts:
         self._attempts = Attempts()
         self._checking = asyncio.Semaphore(AT_A_TIME)
 
+    @takes(_Login)
     async def login(self, call: Call) -> Mapping[str, object]:
         """POST /admin/login: for those whom RTI_ADMINS names."""
         given = await call.body(_Login)
@@ -85,11 +86,13 @@ class _Accounts:
         self._attempts.forgive(*names)
         return await self._let_in(call, admin, secret)
 
+    @takes(_Refresh)
     async def refresh(self, call: Call) -> Mapping[str, object]:
         """POST /admin/refresh: a sign-in is not renewed without the password, so there is no refresh token to send."""
         await call.body(_Refresh)
         raise TokenExpired("A sign-in cannot be renewed", hint="Sign in again.")
 
+    @takes(_Nothing)
     async def logout(self, call: Call) -> Mapping[str, object]:
         """POST /admin/logout: ends the caller's impersonations and the sign-in that the token comes from, if there is one."""
         admin = require_admin(call.token, self._rules)
@@ -103,6 +106,7 @@ class _Accounts:
             self._deps.keys.end_login(token.login, token.expires_at)
         return {"success": True, "ended": [session.id for session in ended], "token_ended": token.login is not None}
 
+    @takes(_Admin)
     async def revoke(self, call: Call) -> Mapping[str, object]:
         """POST /admin/revoke: nothing of this admin's counts any more, whoever signed the token."""
         by, wanted = require_admin(call.token, self._rules), await call.body(_Admin)
@@ -114,6 +118,7 @@ class _Accounts:
         await self._deps.refresh_endings()
         return {"success": True, "admin_user_id": admin, "ended": [session.id for session in ended]}
 
+    @takes(_Admin)
     async def reinstate(self, call: Call) -> Mapping[str, object]:
         """POST /admin/reinstate: takes a revocation back; what it ended stays ended."""
         by, wanted = require_admin(call.token, self._rules), await call.body(_Admin)

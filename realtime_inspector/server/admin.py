@@ -29,7 +29,7 @@ from realtime_inspector.identity.impersonation import (
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.server import accounts, connections, console, looking
 from realtime_inspector.server.deps import Dependencies, end_sessions
-from realtime_inspector.server.rest import Act, Call, route
+from realtime_inspector.server.rest import Act, Call, route, takes
 
 LARGEST_PAGE: Final = 200
 
@@ -83,14 +83,17 @@ class _Api:
         self._deps = deps
         self._rules = deps.keys.rules
 
+    @takes(_Start)
     async def start_chosen(self, call: Call) -> dict[str, object]:
         """POST …/impersonate: a user, a user in another role, or a role with claims."""
         return await self._start(call, None)
 
+    @takes(_StartFixed)
     async def start_anon(self, call: Call) -> dict[str, object]:
         """POST …/impersonate/anon."""
         return await self._start(call, "anon")
 
+    @takes(_StartFixed)
     async def start_service(self, call: Call) -> dict[str, object]:
         """POST …/impersonate/service."""
         return await self._start(call, "service")

@@ -1,7 +1,7 @@
 """Broadcasts over HTTP: a batch of messages, or one message whose body is the payload itself.
 
 Any page may call it, for it must bring a token and no cookie is read. Statuses and bodies are those of Supabase Realtime, whose
-clients demand exactly 202; `code` and `hint` are additions.
+clients demand exactly 202; `code`, `hint` and `docs` are additions.
 """
 
 import re
@@ -20,12 +20,14 @@ from starlette.routing import Route
 
 from realtime_inspector.channel.limits import WINDOW, Bucket, Gate
 from realtime_inspector.errors import PayloadTooLarge, RealtimeError, TokenMissing, TooManyMessages
-from realtime_inspector.model import Extension, Forum, Identity, Right, Rights
+from realtime_inspector.model import Extension, Forum, Identity, Problem, Right, Rights
 from realtime_inspector.ports import TokenVerifier
 from realtime_inspector.protocol.broadcast import KEPT, Broadcast, Encoding, Persistence
 from realtime_inspector.server.headers import policy_headers
 
 PATHS: Final = ("/api/broadcast", "/realtime/v1/api/broadcast")
+DOCS: Final = "protocol.md#over-http"
+"""Where the documentation speaks of refusals that have no code."""
 BATCH: Final = 100
 """Messages in one request."""
 LARGEST_TOPIC: Final = 255 - len("realtime:")
@@ -82,7 +84,7 @@ class _Batch(msgspec.Struct):
 class _Refused(Exception):
     def __init__(self, status: int, **body: object) -> None:
         super().__init__(status)
-        self.response = _answer(status, body)
+        self.response = _answer(status, {**body, "docs": body.get("docs", DOCS)})
 
 
 def routes(verifier: TokenVerifier, delivery: Delivery, gate: Gate, largest: int) -> list[Route]:
@@ -206,7 +208,7 @@ def _demand(caller: Caller, name: str, needed: set[Extension], rights: Rights) -
     hint = f"No policy allows {asked}. See docs/policies.md#private-channels."
     if rights.raised:
         hint = f"A policy failed when it was asked for {asked}; the log of the service has the error {rights.raised}."
-    raise _Refused(403, message="Unauthorized", code="Unauthorized", hint=hint)
+    raise _Refused(403, message="Unauthorized", **Problem("Unauthorized", "", hint).told)
 
 
 async def _body(request: Request, largest: int) -> bytes:

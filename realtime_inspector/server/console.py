@@ -13,7 +13,7 @@ from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.identity.statements import LONGEST, Mode, Shown, split
 from realtime_inspector.model import Identity
 from realtime_inspector.server.deps import Dependencies
-from realtime_inspector.server.rest import Call, route
+from realtime_inspector.server.rest import Call, route, takes
 
 USUAL_ROWS: Final = 100
 MOST_ROWS: Final = 1_000
@@ -40,6 +40,7 @@ class _Console:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
 
+    @takes(_Sql)
     async def sql(self, call: Call) -> Mapping[str, object]:
         """POST /sql: statements as whom a running session shows; what they show at the top is of the last one."""
         admin = require_admin(call.token, self._deps.keys.rules)

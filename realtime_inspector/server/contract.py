@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -43,11 +44,13 @@ _REFUSED: Final = {
     "429": "too many messages; see the headers x-rate-limit, x-rate-rolling and x-rate-limit-remaining",
     "503": "the keys that tokens are verified with, or the database, cannot be reached",
 }
+_REFERENCE: Final = "#/components/schemas/{name}"
 _STATUS: Final[_Schema] = {"type": "object"}
 
 
 def document(routes: Iterable[BaseRoute]) -> _Schema:
     """The whole of it, for these routes; sockets and the page are no part of it."""
+    routes = tuple(routes)
     paths: dict[str, _Schema] = {}
     for route in routes:
         if isinstance(route, Route) and (described := _operations(route)):
@@ -63,7 +66,7 @@ def document(routes: Iterable[BaseRoute]) -> _Schema:
         "servers": [{"url": "/"}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {"Error": _ERROR, "Message": _MESSAGE},
+            "schemas": {"Error": _ERROR, "Message": _MESSAGE, **_forms(routes)},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "any token that counts"},
                 "apikey": {"type": "apiKey", "in": "header", "name": "apikey"},
@@ -100,6 +103,15 @@ def _operations(route: Route) -> _Schema:
     return {}
 
 
+def _forms(routes: Iterable[BaseRoute]) -> _Schema:
+    """The bodies that acts read, by name, and what these are made of."""
+    acts = (act for route in routes for act in getattr(getattr(route, "endpoint", None), "acts", {}).values())
+    forms = {act.form for act in acts if hasattr(act, "form")}
+    _, schemas = msgspec.json.schema_components(sorted(forms, key=lambda form: form.__name__), ref_template=_REFERENCE)
+    public: _Schema = msgspec.json.decode(msgspec.json.encode(schemas).replace(b"/schemas/_", b"/schemas/"))
+    return {name.lstrip("_"): {**schema, "title": name.lstrip("_")} for name, schema in public.items()}
+
+
 def _act(method: str, act: Any, path: str, *, strangers: bool) -> _Schema:
     refusals = {"400": "the body or a parameter is not what this expects", "401": "no bearer, or one that is refused"}
     refusals |= {"403": "not an admin's token", "404": "no such thing", "503": "the database cannot be asked"}
@@ -113,8 +125,9 @@ def _act(method: str, act: Any, path: str, *, strangers: bool) -> _Schema:
     }
     if names := re.findall(r"\{(\w+)(?::\w+)?\}", path):
         described["parameters"] = [_parameter(name, "path", {"type": "string", "minLength": 1}) for name in names]
-    if method != "GET":
-        described["requestBody"] = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    if form := getattr(act, "form", None):
+        schema = {"$ref": _REFERENCE.format(name=form.__name__.lstrip("_"))}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
 
 

@@ -15,7 +15,7 @@ from realtime_inspector.identity.tokens import canonical
 from realtime_inspector.model import Identity, Operation
 from realtime_inspector.server.explaining import explained, received
 from realtime_inspector.server.keys import Keys
-from realtime_inspector.server.rest import Act, Call, Door, route
+from realtime_inspector.server.rest import Act, Call, Door, route, takes
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.asking import Candidate, Question, Receiver
 from realtime_inspector.visibility.explanation import Explanation
@@ -161,6 +161,7 @@ class _Api:
     def __init__(self, deps: Inspecting) -> None:
         self._deps = deps
 
+    @takes(_Why)
     async def why(self, call: Call) -> dict[str, object]:
         """POST /why: one row or event, one identity."""
         admin = require_admin(call.token, self._deps.keys.rules)
@@ -188,6 +189,7 @@ class _Api:
         await self._record(call, "trace", admin, asked.session_id, _told(asked, explanation))
         return explained(explanation)
 
+    @takes(_Who)
     async def who(self, call: Call) -> dict[str, object]:
         """POST /who: which live channels an event was for."""
         admin = require_admin(call.token, self._deps.keys.rules)

@@ -13,7 +13,7 @@ from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.model import Identity
 from realtime_inspector.server.assistant import Assistant
 from realtime_inspector.server.inspecting import Draft, Inspecting, Whom, attempted, identity_of, label, resolved
-from realtime_inspector.server.rest import Act, Call, route
+from realtime_inspector.server.rest import Act, Call, route, takes
 from realtime_inspector.visibility.asking import Candidate
 from realtime_inspector.visibility.rehearsal import TEMPLATES, Cell, MatrixRow, Trial
 
@@ -109,6 +109,7 @@ class _Api:
         self._admin(call)
         return {"templates": [{"id": t.id, "title": t.title, "description": t.description, "sql": t.sql} for t in TEMPLATES]}
 
+    @takes(_Try)
     async def attempt(self, call: Call) -> dict[str, object]:
         """POST /policies/try: what a policy would change, for each identity, on rows that are there."""
         admin, asked = self._admin(call), await call.body(_Try)
@@ -121,6 +122,7 @@ class _Api:
         trials, text = await self._deps.rehearsals.trial(table, candidate, identities, limit)
         return {"identities": [_trial(trial) for trial in trials], "migration": text}
 
+    @takes(_Matrix)
     async def matrix(self, call: Call) -> dict[str, object]:
         """POST /policies/matrix: what each role, and each running session that is named, may do in each table."""
         admin, asked = self._admin(call), await call.body(_Matrix)
@@ -138,6 +140,7 @@ class _Api:
         rows = await self._deps.rehearsals.matrix(wanted, [*identities, *sessions.values()], limit)
         return {"rows": [_row(row) for row in rows], "left_out": max(0, len(asked.tables or known) - MOST_TABLES)}
 
+    @takes(_Assist)
     async def assist(self, call: Call) -> dict[str, object]:
         """POST /policies/assist: a proposal of the configured assistant; it is told names and types, and no row."""
         admin, asked = self._admin(call), await call.body(_Assist)

@@ -106,6 +106,17 @@ STRANGER: Final = Token(Identity("", "{}"), 0.0, {})
 """Who asks where no bearer is wanted."""
 
 Act = Callable[[Call], Awaitable[Mapping[str, object] | Response]]
+_Marked = TypeVar("_Marked", bound=Callable[..., Awaitable[object]])
+
+
+def takes(form: type[msgspec.Struct]) -> Callable[[_Marked], _Marked]:
+    """Says which body an act reads, for the description of the interface."""
+
+    def mark(act: _Marked) -> _Marked:
+        vars(act).update(form=form)
+        return act
+
+    return mark
 
 
 @dataclass(frozen=True, slots=True)

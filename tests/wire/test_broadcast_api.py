@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -133,7 +134,34 @@ async def test_another_media_type_is_refused() -> None:
     async with serving() as service, asking(service, **{"content-type": "text/plain"}) as http:
         answer = await http.post("/api/broadcast/room/events/hello", content=b"hi")
         assert answer.status_code == 415
-        assert answer.json() == {"error": "Unsupported Media Type. Use application/json or application/octet-stream"}
+        assert answer.json() == {
+            "error": "Unsupported Media Type. Use application/json or application/octet-stream",
+            "docs": "protocol.md#over-http",
+        }
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "status"),
+    [
+        ("", "application/json", b"{", 422),
+        ("", "application/json", b'{"messages":[]}', 422),
+        ("", "application/json", orjson.dumps({"messages": [{}]}), 422),
+        ("", "application/json", orjson.dumps({"messages": [HELLO] * 101}), 429),
+        ("", "application/json", b" " * 10_001, 413),
+        ("/room", "application/json", b"{}", 404),
+        ("/room/events/hello", "text/plain", b"hi", 415),
+        ("/room/events/hello", "application/json", b"{", 422),
+        ("/room/events/hello?persist=true", "application/json", b"{}", 422),
+        ("/room/events/hello?persist[ttl]=x", "application/json", b"{}", 422),
+    ],
+)
+async def test_every_refusal_says_where_the_documentation_speaks_of_it(path: str, kind: str, body: bytes, status: int) -> None:
+    async with serving(frame_bytes=1000) as service, asking(service, **{"content-type": kind}) as http:
+        answer = await http.post(f"/api/broadcast{path}", content=body)
+        assert answer.status_code == status
+        page, _, place = answer.json()["docs"].partition("#")
+        text = (Path(__file__).parents[2] / "docs" / page).read_text()
+        assert "### Over HTTP" in text if place == "over-http" else place.removeprefix(":~:text=") in text
 
 
 async def test_without_a_database_private_messages_are_refused_and_reach_no_public_channel() -> None:

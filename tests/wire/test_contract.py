@@ -42,11 +42,24 @@ def test_every_route_for_programs_is_described(document: Any) -> None:
     assert ("/realtime/v1/api/broadcast/{topic}/events/{event}", "post") in described
     assert ("/api/v1/auth/impersonate", "delete") in described
     assert ("/healthz", "get") in described
+    admin = [
+        operation
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        if "admin" in operation["tags"]
+    ]
+    forms = {
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        for operation in admin
+        if "requestBody" in operation
+    }
+    assert {"#/components/schemas/Sql", "#/components/schemas/Why", "#/components/schemas/Start"} < forms
+    assert all("requestBody" in operations["post"] for operations in document["paths"].values() if "post" in operations)
     assert all(operation["summary"] for operations in document["paths"].values() for operation in operations.values())
 
 
 def test_whatever_is_asked_the_service_does_not_fail(demo: Demo, document: Any) -> None:
-    """Requests that fit the description, and those that nearly do; with the right token, and none of them with a 5xx."""
+    """Requests that fit the description, with the right token: none is answered with a 5xx, and no body is another form."""
     failures: list[str] = []
     asked = 0
     for result in schemathesis.openapi.from_dict(document).get_all_operations():
@@ -54,7 +67,7 @@ def test_whatever_is_asked_the_service_does_not_fail(demo: Demo, document: Any) 
         token = demo.anon_key if "broadcast" in operation.path else str(demo.told["admin_token"])
         for status, told in answers(operation, demo.url, token):
             asked += 1
-            failures += [told] if status >= 500 else []
+            failures += [told] if status >= 500 or "The body is not what this expects" in told else []
     assert failures == []
     assert asked > EXAMPLES * 10
     assert httpx.get(f"{demo.url}/readyz", trust_env=False).json()["ready"] is True
