@@ -14,8 +14,7 @@ from realtime_inspector.identity.tokens import sign
 
 HALVES = 500
 EACH = 20
-CLOSED_SECONDS = 12.0
-"""Ten, and two for a peer that does not hang up."""
+CLOSED_SECONDS = 10.0
 MEGABYTES = 64.0
 
 
