@@ -149,10 +149,10 @@ class Inquirer:
             names = [name for name, _ in view.relations[0].columns]
             rows = [dict(zip(names, stored.values, strict=True))] if stored else []
             evidence = evidence_of(shape, view, rows, frozenset(self._settings.privileged_roles))
+            circumstances = (await self._reader.circumstances(shape.oid, [identity.role])).get(identity.role)
+            if circumstances is None:
+                raise InvalidInput(f"The role {identity.role!r} does not exist")
             async with self._tracer.within(view.snapshot) as tracing:
-                circumstances = (await tracing.circumstances(shape.oid, [identity.role])).get(identity.role)
-                if circumstances is None:
-                    raise InvalidInput(f"The role {identity.role!r} does not exist")
                 standing = evidence.standing(identity.role)
                 policies = await _policies(tracing, question, circumstances)
                 candidate = question.candidate.name if question.candidate else None

@@ -65,7 +65,7 @@ class Rehearsal:
         async with self._turn, self._sampled(shape, roles) as view:
             rows = await self._rows(shape, limit)
             async with self._tracer.within(view.snapshot) as tracing:
-                known = await tracing.circumstances(shape.oid, roles)
+                known = await self._reader.circumstances(shape.oid, roles)
                 if missing := [role for role in roles if role not in known]:
                     raise InvalidInput(f"The role {missing[0]!r} does not exist")
                 trying = _Trying(tracing, shape, rows, command)
@@ -86,7 +86,7 @@ class Rehearsal:
             async with self._turn, self._sampled(shape, roles) as view:
                 rows = await self._rows(shape, limit)
                 async with self._tracer.within(view.snapshot) as tracing:
-                    known = await tracing.circumstances(shape.oid, roles)
+                    known = await self._reader.circumstances(shape.oid, roles)
                     for identity in identities:
                         if identity.role in known:
                             cells = await _cells(tracing, shape, rows, identity, known[identity.role])

@@ -15,12 +15,14 @@ from psycopg.pq.abc import PGresult
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.circumstances import circumstances_of, facts_of
 from realtime_inspector.postgres.connect import PINNED
 from realtime_inspector.postgres.rights import ACCESS, Rights
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
 from realtime_inspector.postgres.sql import quote_identifier, quote_table
 from realtime_inspector.visibility.facts import Access, Shape
 from realtime_inspector.visibility.reads import Path
+from realtime_inspector.visibility.trace import Circumstances
 
 VISIBLE_WITHIN = 5.0
 """Seconds after which a commit that still is not visible counts as a fault (a synchronous standby may hold it back)."""
@@ -145,6 +147,12 @@ class SnapshotReader:
         async with self._failing(), asyncio.timeout(self._deadline):
             (result,) = await (await self._connected()).ask(Statement(text))
         return _fetched(result)
+
+    async def circumstances(self, oid: int, roles: Sequence[str]) -> dict[str, Circumstances]:
+        """What decides about a relation, by role, in the open snapshot; see Tracing.circumstances. Raises DatabaseUnavailable."""
+        async with self._failing(), asyncio.timeout(self._deadline):
+            results = await (await self._connected()).ask(*(facts_of(oid, role) for role in roles))
+        return circumstances_of(roles, results)
 
     @asynccontextmanager
     async def _failing(self) -> AsyncIterator[None]:

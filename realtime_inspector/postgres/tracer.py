@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-import msgspec
 import psycopg
 from psycopg.pq.abc import PGresult
 
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres import sql
+from realtime_inspector.postgres.circumstances import circumstances_of, facts_of
 from realtime_inspector.postgres.connect import PINNED
 from realtime_inspector.postgres.evaluator import BEGIN, END, LOCK_TIMEOUT_MS, path_of
 from realtime_inspector.postgres.roundtrip import RoundTrips, Statement, text_array
@@ -109,13 +109,9 @@ class Tracing:
 
     async def circumstances(self, oid: int, roles: Sequence[str]) -> dict[str, Circumstances]:
         """By role, without those that do not exist; nothing for a relation that does not."""
-        questions = [Statement(sql.load("trace_facts"), (str(oid).encode(), role.encode())) for role in roles]
+        questions = [facts_of(oid, role) for role in roles]
         results = await self._ask(Statement("set local search_path = ''"), *questions)
-        return {
-            role: msgspec.json.decode(text, type=Circumstances)
-            for role, result in zip(roles, results[1:], strict=True)
-            if result.ntuples and (text := result.get_value(0, 0))
-        }
+        return circumstances_of(roles, results[1:])
 
     async def member(self, role: str, names: Sequence[str]) -> bool:
         """Whether a policy for these roles would count for this one."""

@@ -7,6 +7,7 @@ somebody wrote by hand has fewer of them: then precedence counts, and what is no
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from realtime_inspector.errors import InvalidInput
@@ -30,6 +31,8 @@ _QUERY: Final = frozenset({"select", "with", "values", "table"})
 _COMPARISONS: Final = frozenset({"=", "<>", "!=", "<", ">", "<=", ">="})
 _WORDS: Final = frozenset({"is", "in", "like", "ilike", "similar", "between", "not"})
 _LONGEST: Final = 20_000
+_REMEMBERED: Final = 512
+"""Texts that are not taken apart again: the policies of one table are asked about again and again."""
 _HIDING: Final = re.compile(r"set_config|query_to_xml|[uU]&['\"]|\bts_(?:stat|rewrite)\b", re.IGNORECASE)
 """What could make somebody else of the identity: what changes settings, or hides that in a text."""
 
@@ -71,6 +74,7 @@ class _Token:
         return self.text.lower() if self.kind == "word" else ""
 
 
+@lru_cache(_REMEMBERED)
 def tree(text: str) -> Tree:
     """The boolean tree of an expression."""
     text = _stripped(text)
@@ -87,6 +91,7 @@ def tree(text: str) -> Tree:
     return Tree("leaf", text)
 
 
+@lru_cache(_REMEMBERED)
 def sides(text: str) -> Sides | None:
     """The operator at the top of a leaf and what stands beside it; None where that is not plain."""
     text = _stripped(text)

@@ -95,6 +95,31 @@ async def test_each_part_of_a_policy_is_told_with_what_stands_on_both_sides(engi
     assert other["sentence"].startswith("authenticated does not see public.posts (id=2): the policy “own” does not hold: owner =")
 
 
+async def test_whatever_changes_is_in_the_next_answer(engine: Engine, asking: Asking) -> None:
+    engine.run("create function mine(who uuid) returns bool language sql stable as 'select who = auth.uid()'")
+    engine.run("create policy own on posts for select to authenticated using (mine(owner) and n < 5)")
+    for _ in range(8):  # by now Postgres has settled on a plan
+        assert (await asking.why())["verdict"] == "allowed"
+    for change, verdict, name, using in (
+        ("alter policy own on posts using (mine(owner) and n > 5)", "denied", "own", "(mine(owner) AND (n > 5))"),
+        ("alter policy own on posts rename to owner", "denied", "owner", "(mine(owner) AND (n > 5))"),
+        ("alter table posts rename n to number", "denied", "owner", "(mine(owner) AND (number > 5))"),
+        ("alter policy owner on posts using (mine(owner))", "allowed", "owner", "mine(owner)"),
+        (
+            "create or replace function mine(who uuid) returns bool language sql stable as 'select false'",
+            "denied",
+            "owner",
+            "mine(owner)",
+        ),
+        ("alter table posts disable row level security", "allowed", "owner", "mine(owner)"),
+    ):
+        engine.run(change)
+        answer = await asking.why()
+        assert (answer["verdict"], policy(answer, name)["expression"].replace("public.", "")) == (verdict, using), change
+    engine.run("revoke select on posts from authenticated")
+    assert (await asking.why())["verdict"] == "no_privilege"
+
+
 async def test_every_restrictive_and_one_permissive_policy_have_to_hold(engine: Engine, asking: Asking) -> None:
     engine.run("create policy all_ on posts using (true); create policy small on posts as restrictive using (n < 3)")
     assert [(await asking.why(key))["verdict"] for key in "123"] == ["allowed", "denied", "denied"]
