@@ -8,9 +8,11 @@ import { endExpired, identities, recallIdentities } from "./model/identities.js"
 import { comparing, looking } from "./model/lens.js";
 import { loadConfig, takeToken } from "./model/session.js";
 import { beat, resetVitals } from "./model/vitals.js";
+import { LOADS } from "./ui/dialogs.js";
 import { startKeys } from "./ui/keys.js";
 import { fetchAhead } from "./ui/lazy.js";
-import { Shell } from "./ui/shell.js";
+import { loadBar } from "./ui/lens.js";
+import { loadDetail, Shell } from "./ui/shell.js";
 import { TABS } from "./ui/tabs.js";
 
 takeToken();
@@ -41,5 +43,5 @@ addEventListener("hashchange", () => {
   loadConfig();
 });
 render(html`<${Shell} />`, document.getElementById("app") ?? document.body);
-// A detail then opens at once, and also when the server has gone.
-fetchAhead(TABS.map((tab) => tab.load));
+// A detail or a dialog then opens at once, and also when the server has gone.
+fetchAhead([loadDetail, ...LOADS, loadBar, ...TABS.map((tab) => tab.load)]);

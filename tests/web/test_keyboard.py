@@ -13,6 +13,7 @@ def focused(inspector: Inspector) -> str:
 def test_a_view_can_be_opened_without_a_mouse(inspector: Inspector) -> None:
     keyboard = inspector.page.keyboard
     keyboard.press("Shift+J")
+    expect(inspector.dialog.get_by_role("textbox").first).to_be_focused()
     keyboard.type("room")
     keyboard.press("Enter")
     expect(inspector.dialog.get_by_role("combobox")).to_be_focused()

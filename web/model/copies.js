@@ -2,7 +2,7 @@
 import { write } from "../exact.js";
 import { channelOf, completed, completedSubscription } from "./channels.js";
 import { pythonCode, scriptCode } from "./code.js";
-import { channelName } from "./message.js";
+import { channelName, messageJson } from "./message.js";
 import { identityOf } from "./identities.js";
 import { keyColumns } from "./session.js";
 import { literal, quoted } from "./sql.js";
@@ -21,7 +21,7 @@ const given = (text, file = "") => ({ text, why: "", file });
 
 /** @type {{ name: string, words: string, make: (message: Message, receipt: Receipt | undefined, origin: string) => Copy }[]} */
 export const FORMS = [
-  { name: "json", words: "JSON", make: asJson },
+  { name: "json", words: "JSON", make: (message, receipt) => given(messageJson(message, receipt)) },
   { name: "curl", words: "curl", make: asCurl },
   { name: "js", words: "supabase-js", make: (message, _, origin) => given(scriptCode(planFor(message), origin)) },
   { name: "python", words: "Python", make: (message, _, origin) => given(pythonCode(planFor(message), origin, eventsOf(message))) },
@@ -30,14 +30,6 @@ export const FORMS = [
   { name: "pgtap", words: "pgTAP", make: (message) => asTest(message, pgtapCase, (name) => `${name}.sql`) },
 ];
 
-function asJson(message, receipt) {
-  return given(write(receipt?.frame ? receipt.frame.payload : { text: message.text }, 2));
-}
-
-/** The message that the whole is about, as JSON: for the copy key. */
-export function messageJson(message, receipt) {
-  return asJson(message, receipt).text;
-}
 
 function asCurl(message, receipt, origin) {
   if (message.kind !== "broadcast") return none("Only a broadcast can be sent again over HTTP.");

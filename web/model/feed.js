@@ -205,14 +205,19 @@ export function eventNamed(eventId, from = 0) {
 
 const AROUND = 2000;
 
+/** What was found last: the head of the detail and its list ask for the same. */
+let found = { message: /** @type {Message | null} */ (null), first: 0, next: 0, mates: /** @type {Message[]} */ ([]) };
+
 /** The other kept changes of the same transaction on the same channel, in order. They arrive next to each other. */
-export function sameCommit(message) {
+export function sameCommit(/** @type {Message} */ message) {
   if (!message.commitId) return [];
-  const mates = [];
+  if (found.message === message && found.first === ring.first && found.next === ring.next) return found.mates;
+  const mates = /** @type {Message[]} */ ([]);
   for (let seq = Math.max(ring.first, message.seq - AROUND); seq < Math.min(ring.next, message.seq + AROUND); seq += 1) {
     const other = ring.get(seq);
     if (other && other !== message && other.commitId === message.commitId && other.topic === message.topic) mates.push(other);
   }
+  found = { message, first: ring.first, next: ring.next, mates };
   return mates;
 }
 

@@ -54,6 +54,11 @@ export function lagOf(message, receipt) {
   return receipt ? receipt.at - message.commit : NaN;
 }
 
+/** What one identity got of it, as JSON. */
+export function messageJson(/** @type {Message} */ message, /** @type {Receipt | undefined} */ receipt) {
+  return write(receipt?.frame ? receipt.frame.payload : { text: message.text }, 2);
+}
+
 const CHANNEL = "realtime:";
 
 /** The name people use for a topic. */

@@ -4,7 +4,6 @@ import { follow, goTo, select } from "./choice.js";
 import { accept, addGapAt, resetFeed } from "./feed.js";
 import { identities, live, stop } from "./identities.js";
 import { compared, viewed } from "./lens.js";
-import { readRecording } from "./recording.js";
 import { recordedTables } from "./session.js";
 
 /**
@@ -21,6 +20,7 @@ let timer = 0;
 
 /** Opens a recording; views that are open end, for two streams in one list would tell nothing. Throws where it is none. */
 export async function openRecording(name, text) {
+  const { readRecording } = await import("./recording.js");
   const { header, entries, broken } = readRecording(text);
   await Promise.all(live().map(({ id }) => stop(id)));
   batch(() => {

@@ -2,19 +2,24 @@
 import { html } from "../vendor/preact.js";
 import { evictedSelection, select, selected, selectedRevision, tab } from "../model/choice.js";
 import { linkToMessage } from "../model/address.js";
-import { messageJson } from "../model/copies.js";
 import { shownReceipt } from "../model/feed.js";
 import { identities, identityOf } from "../model/identities.js";
 import { channelName } from "../model/message.js";
 import { longReason, remedy, saysSame } from "../model/verdicts.js";
 import { clockTime, milliseconds, shortId } from "../format.js";
 import { Commit, matesOf } from "./commit.js";
+import { Divider } from "./divider.js";
 import { Lazy } from "./lazy.js";
 import { Button, CopyButton, copyText, Icon, KIND_ICON, Mark, Sql } from "./parts.js";
 import { whereOf } from "./row.js";
-import { tabsOf } from "./tabs.js";
+import { copyMessage, tabsOf } from "./tabs.js";
 
-export function Detail() {
+/** With the line between it and the list. */
+export function DividedDetail() {
+  return html`<${Divider} /><${Detail} />`;
+}
+
+function Detail() {
   const message = selected.value;
   selectedRevision.value;
   identities.value;
@@ -35,18 +40,6 @@ export function Detail() {
       <${Panel} key=${shown.name} shown=${shown} message=${message} />
     </div>
   </aside>`;
-}
-
-/** Moves to the next tab, around the end. */
-export function stepTab(by) {
-  const message = selected.value;
-  if (!message) return;
-  const tabs = tabsOf(message);
-  const here = Math.max(
-    0,
-    tabs.findIndex((one) => one.name === tab.value),
-  );
-  tab.value = tabs[(here + by + tabs.length) % tabs.length].name;
 }
 
 function moveTab(event, tabs, shown) {
@@ -81,11 +74,6 @@ function Head({ message }) {
       ${mates > 0 && html`<div><dt>commit</dt><dd>${mates + 1} changes</dd></div>`}
     </dl>
   </header>`;
-}
-
-/** Copies the message as it came. */
-export function copyMessage(message) {
-  return copyText(messageJson(message, shownReceipt(message)));
 }
 
 function Panel({ shown, message }) {

@@ -8,7 +8,8 @@ import { quoted } from "../model/sql.js";
 import { clockTime } from "../format.js";
 import { Button, CopyButton, Icon, Mark, Sql } from "./parts.js";
 import { exampleUpdate } from "./quiet.js";
-import { open } from "./recorder.js";
+
+const openRecording = () => import("./recorder.js").then((module) => module.open());
 
 /** Three things to try. */
 export function FirstRun() {
@@ -144,7 +145,7 @@ export function NoToken() {
         ${" "}<code>realtime-inspector token --role inspector_admin --sub YOU</code> makes one.</p>
       <${TokenForm} words="Open the inspector" />
       <p class="after dim">A recording needs neither token nor server.</p>
-      <p class="quiet-do"><${Button} icon="i-open" onClick=${open}><span>Open a recording</span><//></p>
+      <p class="quiet-do"><${Button} icon="i-open" onClick=${openRecording}><span>Open a recording</span><//></p>
     </div>
   </main>`;
 }

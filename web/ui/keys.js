@@ -20,11 +20,10 @@ import { onlyChip, toggleChip } from "../model/filter.js";
 import { live } from "../model/identities.js";
 import { compared, comparing, looking } from "../model/lens.js";
 import { linkToHere } from "../model/address.js";
-import { copyMessage, stepTab } from "./detail.js";
 import { stopAll } from "./lens.js";
 import { reveal } from "./list.js";
 import { copyText } from "./parts.js";
-import { tabsOf } from "./tabs.js";
+import { copyMessage, stepTab, tabsOf } from "./tabs.js";
 import { flipTheme } from "./theme.js";
 import { startComparing } from "./tools.js";
 

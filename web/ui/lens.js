@@ -7,12 +7,14 @@ import { compared, comparing, viewed } from "../model/lens.js";
 import { adminName, config, token } from "../model/session.js";
 import { playing } from "../model/player.js";
 import { countdown, shortId } from "../format.js";
+import { Lazy } from "./lazy.js";
 import { Button, Icon, Mark, Who } from "./parts.js";
-import { RecordingBar } from "./recorder.js";
+
+export const loadBar = () => import("./recordingbar.js").then((module) => module.RecordingBar);
 
 export function Lens() {
   identities.value;
-  if (playing.value) return html`<${RecordingBar} />`;
+  if (playing.value) return html`<${Lazy} key="recording" load=${loadBar} />`;
   if (!token.value || (!config.value && !live().length)) return null;
   if (comparing.value) return html`<${Several} />`;
   const one = identityOf(viewed.value);

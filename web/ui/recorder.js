@@ -1,14 +1,14 @@
-// Recordings: the dialog that saves and opens them, and the bar above the list while one is open.
+// The dialog that saves and opens recordings.
 import { html, useState } from "../vendor/preact.js";
 import { closeDialog, dialog, notice } from "../model/choice.js";
 import { keptMessages } from "../model/feed.js";
 import { identities } from "../model/identities.js";
-import { closeRecording, halt, openRecording, play, playing, showAll } from "../model/player.js";
+import { openRecording } from "../model/player.js";
 import { record, USUAL_FIELDS } from "../model/recording.js";
 import { config, recordedTables } from "../model/session.js";
-import { clockTime, count, duration, listed } from "../format.js";
+import { count } from "../format.js";
 import { pickFile, saveFile } from "./files.js";
-import { Button, Dialog, Icon, Segments, Who } from "./parts.js";
+import { Button, Dialog, Segments } from "./parts.js";
 
 const WHICH = [
   ["listed", "What is listed", ""],
@@ -57,33 +57,4 @@ export async function open() {
     notice.value = `${file.name} was not opened: ${error instanceof Error ? error.message : error}`;
   }
   dialog.value = null;
-}
-
-/** In place of the lens while a recording is open. */
-export function RecordingBar() {
-  const now = playing.value;
-  if (!now) return null;
-  const { name, header, entries, broken, next, speed } = now;
-  const names = listed(header.identities.map((one) => one.name));
-  const span = entries.length ? entries[entries.length - 1].at - entries[0].at : 0;
-  const whole = next >= entries.length;
-  return html`<section class="lens lens--recording" aria-label="Recording">
-    <span class="lens-eye"><${Icon} name="i-record" /><span class="wide">Recording</span></span>
-    <span class="lens-who"><b title=${name}>${name}</b></span>
-    <span class="lens-fact wide">${header.identities.map((one) => html`<${Who} key=${one.letter} letter=${one.letter} service=${one.kind === "service"} />`)}
-      ${names}, ${duration(span)}, saved ${header.saved_at.slice(0, 10)} ${clockTime(Date.parse(header.saved_at))}${
-        broken > 0 && html`<b>; ${count(broken)} lines could not be read</b>`
-      }</span>
-    <span class="lens-left" role="status"><b>${count(next)}</b> of ${count(entries.length)}</span>
-    <span class="lens-do">
-      ${speed > 0 ? html`<${Button} icon="i-pause" onClick=${halt}><span>Halt</span><//>` : html`<${Speeds} />`}
-      ${!whole && html`<${Button} cls="wide" onClick=${showAll}>Show all<//>`}
-      <${Button} onClick=${closeRecording}>Close<//>
-    </span>
-  </section>`;
-}
-
-function Speeds() {
-  return html`<${Button} icon="i-play" label="Play as it came" onClick=${() => play(1)}><span>×1</span><//>
-    <${Button} icon="i-play" label="Play ten times as fast" onClick=${() => play(10)}><span>×10</span><//>`;
 }

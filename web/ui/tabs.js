@@ -1,7 +1,10 @@
 // The tabs of the detail, in order: for which messages each has something to say, and what draws it.
+import { selected, tab } from "../model/choice.js";
 import { comparing } from "../model/lens.js";
 import { shownReceipt } from "../model/feed.js";
+import { messageJson } from "../model/message.js";
 import { offered } from "../model/previews.js";
+import { copyText } from "./parts.js";
 
 /**
  * `load` gives a component that is given `message` and `receipt` (what the identity in view got; undefined where nothing).
@@ -41,5 +44,22 @@ export const TABS = [
 
 /** The tabs that have something to say about a message. */
 export function tabsOf(message) {
-  return TABS.filter((tab) => offered(tab) && tab.shows(message));
+  return TABS.filter((one) => offered(one) && one.shows(message));
+}
+
+/** Moves to the next tab, around the end. */
+export function stepTab(by) {
+  const message = selected.value;
+  if (!message) return;
+  const tabs = tabsOf(message);
+  const here = Math.max(
+    0,
+    tabs.findIndex((one) => one.name === tab.value),
+  );
+  tab.value = tabs[(here + by + tabs.length) % tabs.length].name;
+}
+
+/** Copies the message as it came. */
+export function copyMessage(message) {
+  return copyText(messageJson(message, shownReceipt(message)));
 }
