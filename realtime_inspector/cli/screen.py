@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from datetime import datetime
+from typing import Any, Final
 
 import click
 
 from realtime_inspector.cli.lines import printable, program, said
 from realtime_inspector.cli.search import Search
-from realtime_inspector.cli.tape import keep
+from realtime_inspector.cli.tape import Tape
 from realtime_inspector.errors import RealtimeError
 
 MARKS: Final = {True: click.style("\u2713", fg="green"), False: click.style("\u2717", fg="red")}
@@ -23,21 +24,21 @@ class Screen:
 
     search: Search
     as_json: bool
-    tape: TextIO | None
+    tape: Tape | None
 
-    def show(self, at: str, event: Mapping[str, Any], receipts: Mapping[str, bool], reasons: Reasons | None = None) -> None:
+    def show(self, at: datetime, event: Mapping[str, Any], receipts: Mapping[str, bool], reasons: Reasons | None = None) -> None:
         """One event, if it is searched for; with `reasons` also why those who did not receive it did not."""
         if not self.search(event, receipts):
             return
         if self.tape is not None:
-            keep(self.tape, at, event, receipts)
+            self.tape.keep(at, event, receipts)
         missing = [name for name, got in receipts.items() if not got] if reasons else []
         why = {name: _asked(reasons, str(event.get("event_id")), name) for name in missing if reasons}
         if self.as_json:
             more = {"receipts": receipts} if len(receipts) > 1 else {}
             click.echo(program({**event, **more, **({"why": why} if why else {})}))
             return
-        for line in said(event, at):
+        for line in said(event, f"{at:%H:%M:%S.%f}"[:-3]):
             marks = "  ".join(f"{MARKS[got]} {printable(name)}" for name, got in receipts.items()) if len(receipts) > 1 else ""
             click.echo(f"{line}  {marks}" if marks else line)
         for name, sentence in why.items():

@@ -8,7 +8,7 @@ import orjson
 
 from realtime_inspector.errors import InvalidInput
 
-FIELDS: Final = ("table", "schema", "op", "kind", "user", "verdict", "new", "old")
+FIELDS: Final = ("table", "schema", "op", "kind", "key", "user", "verdict", "new", "old")
 """What may stand before a colon; `new` and `old` with a column: new.status:ready."""
 _TERM: Final = re.compile(r'(-?)(?:([a-z_]+(?:\.[^\s:"]+)?):)?("(?:[^"\\]|\\.)*"?|/(?:[^/\\]|\\.)+/i?|[^\s]+)', re.IGNORECASE)
 
@@ -34,7 +34,7 @@ def parse(text: str) -> Search:
             else:
                 together.append(receipt)
         else:
-            tests.append(_turned(negation, _of_record(name, column, _matcher(value))))
+            tests.append(_turned(negation, _of_record(name, column, _exactly(value) if name == "key" else _matcher(value))))
     if together:
         tests.append(_some(together))
     return lambda record, receipts: all(test(record, receipts) for test in tests)
@@ -66,6 +66,8 @@ def _of_record(name: str, column: str, matches: _Matches) -> Search:
             return column in row and matches(_text(row[column]))
 
         return of_column
+    if name == "key":
+        return lambda record, _: matches(_key(record))
     place = {"op": "event", "kind": "type"}.get(name, name)
     return lambda record, _: matches(str(record.get(place, "")))
 
@@ -77,8 +79,8 @@ def _anywhere(matches: _Matches) -> Search:
 def _matcher(value: str) -> _Matches:
     pattern = re.fullmatch(r"/(.+)/(i?)", value, re.DOTALL)
     if pattern is None:
-        plain = re.sub(r"\\(.)", r"\1", value[1:].removesuffix('"')) if value.startswith('"') else value
-        return lambda text: plain.lower() in text.lower()
+        plain = _plain(value).lower()
+        return lambda text: plain in text.lower()
     try:
         own = re.compile(pattern[1], re.IGNORECASE if pattern[2] else 0)
     except re.error as error:
@@ -86,6 +88,20 @@ def _matcher(value: str) -> _Matches:
             f"/{pattern[1]}/ is not a valid pattern: {error}", hint="Correct it, or search for plain text."
         ) from error
     return lambda text: own.search(text) is not None
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:].removesuffix('"')) if value.startswith('"') else value
+
+
+def _exactly(value: str) -> _Matches:
+    return _matcher(value) if value.startswith("/") else _plain(value).__eq__
+
+
+def _key(record: Record) -> str:
+    """The wire does not say which columns are the key: `id`, else the first one."""
+    row = record.get("record") or record.get("old_record") or {}
+    return _text(row.get("id", next(iter(row.values()), "")))
 
 
 def _text(value: object) -> str:

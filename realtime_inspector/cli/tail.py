@@ -19,7 +19,7 @@ from realtime_inspector.cli.lines import KINDS, printable, records
 from realtime_inspector.cli.running import run
 from realtime_inspector.cli.screen import Screen
 from realtime_inspector.cli.search import Search, parse
-from realtime_inspector.cli.tape import begin, play
+from realtime_inspector.cli.tape import Tape, play
 from realtime_inspector.errors import InvalidInput
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.server.client import Arrival, Channel, Joined, Lost, follow
@@ -82,7 +82,7 @@ def _search(_context: click.Context, _parameter: click.Parameter, value: str) ->
     callback=_search,
     default="",
     metavar="TEXT",
-    help="As on the page: table:, op:, user:, verdict:, new.column:, text, /pattern/, -not.",
+    help="As on the page: table:, op:, key:, user:, verdict:, new.column:, text, /pattern/, -not.",
 )
 @click.option(
     "--why", is_flag=True, help="Ask why those who did not receive an event did not; it is written into the audit trail."
@@ -122,8 +122,8 @@ def command(
     """
     if os.environ.get("NO_COLOR"):
         context.color = False
-    screen = Screen(search, as_json, record)
     if replay is not None:
+        screen = Screen(search, as_json, None)
         for at, event, receipts in play(replay):
             screen.show(at, event, receipts)
         return
@@ -135,8 +135,8 @@ def command(
             raise InvalidInput(f"The service lets nobody in as {identity['role']}", hint=hint)
     parties = {name: value for name, value in (("aud", settings.jwt_audience), ("iss", settings.jwt_issuer)) if value}
     whole = {name: {**claims, **parties, **identity} for name, identity in identities.items()}
-    if record is not None:
-        begin(record, channel, list(identities))
+    tape = Tape(record, channel, {name: identity["role"] for name, identity in identities.items()}) if record else None
+    screen = Screen(search, as_json, tape)
 
     def mint(name: str) -> str:
         now = int(time.time())
@@ -145,7 +145,7 @@ def command(
     asking = ThreadPoolExecutor(1)  # in order, and beside the connections
 
     def told(event: Mapping[str, Any], receipts: Mapping[str, bool]) -> None:
-        now = f"{datetime.now():%H:%M:%S.%f}"[:-3]
+        now = datetime.now()
         if why:
             asking.submit(screen.show, now, event, receipts, reasons)
         else:

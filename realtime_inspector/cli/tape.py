@@ -1,41 +1,107 @@
-"""Writes what `tail` saw to a file, one JSON object a line, and reads it back."""
+"""Writes what `tail` saw as a recording that the page opens as well, and reads those of both: a line of JSON for each receipt.
 
-from collections.abc import Iterator, Mapping
+The first line says what the file is and who looked; every other one has the time (ms since 1970), the letter of who received it
+and the frame, as it comes with serializer 2.0.0. See web/model/recording.js.
+"""
+
+import base64
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 import orjson
 
+from realtime_inspector.cli.lines import records
 from realtime_inspector.errors import InvalidInput
+from realtime_inspector.server.client import arrival
 
-HEADER: Final = {"format": "realtime-inspector tail", "version": 1}
-
-
-def begin(file: TextIO, channel: str, names: list[str]) -> None:
-    """The first line says what the others are."""
-    _write(file, {**HEADER, "channel": channel, "identities": names})
-
-
-def keep(file: TextIO, at: str, record: Mapping[str, Any], receipts: Mapping[str, bool]) -> None:
-    """One event, and who received it."""
-    _write(file, {"at": at, "record": record, "receipts": receipts})
+HEADER: Final = {"format": "realtime-inspector recording", "version": 1}
+MOST: Final = len(string.ascii_uppercase)
+"""Identities: each has a letter."""
+HINT: Final = "Name a file that the page, or `realtime-inspector tail --record FILE`, has saved."
 
 
-def play(path: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, bool]]]:
-    """Time, event and receipts, as they were kept. Raises InvalidInput for what is no recording."""
-    hint = "Name a file that `realtime-inspector tail --record FILE` wrote."
+class Tape:
+    """A recording that is written. `names`: of those who look, and their roles. Raises InvalidInput for too many."""
+
+    def __init__(self, file: TextIO, channel: str, names: Mapping[str, str]) -> None:
+        if len(names) > MOST:
+            raise InvalidInput(f"A recording has at most {MOST} identities")
+        self._file = file
+        self._topic = f"realtime:{channel}"
+        self._letters = dict(zip(names, string.ascii_uppercase, strict=False))
+        identities = [
+            {"letter": self._letters[name], "name": name, "kind": name.partition(":")[0], "role": role}
+            for name, role in names.items()
+        ]
+        head = {"saved_at": datetime.now(UTC).isoformat(), "identities": identities, "masked": [], "tables": []}
+        self._write({**HEADER, **head})
+
+    def keep(self, at: datetime, record: Mapping[str, Any], receipts: Mapping[str, bool]) -> None:
+        """One event, for each who received it."""
+        event, payload = _message(record)
+        frame = orjson.dumps([None, None, self._topic, event, payload]).decode()
+        for name in (name for name, got in receipts.items() if got):
+            self._write({"at": int(at.timestamp() * 1_000), "who": self._letters[name], "frame": frame})
+
+    def _write(self, value: object) -> None:
+        self._file.write(orjson.dumps(value).decode() + "\n")
+        self._file.flush()
+
+
+def play(path: Path) -> Iterator[tuple[datetime, dict[str, Any], dict[str, bool]]]:
+    """Time, event and receipts, as they were kept; gaps and what else the page keeps are left out.
+
+    What is the same for all (it has no `event_id`) is told once, as the first received it. Raises InvalidInput for what is no
+    recording.
+    """
     try:
-        with path.open(encoding="utf-8") as file:
-            head = orjson.loads(file.readline() or "null")
-            if not isinstance(head, dict) or any(head.get(name) != value for name, value in HEADER.items()):
-                raise InvalidInput(f"{path} is no recording of this version", hint=hint)
-            for line in file:
-                entry = orjson.loads(line)
-                yield str(entry["at"]), dict(entry["record"]), {str(who): bool(got) for who, got in entry["receipts"].items()}
+        lines = path.read_bytes().splitlines()
+        head = orjson.loads(lines[0] if lines else b"null")
+        if not isinstance(head, dict) or any(head.get(name) != value for name, value in HEADER.items()):
+            raise InvalidInput(f"{path} is no recording of this version", hint=HINT)
+        names = {str(one["letter"]): str(one["name"]) for one in head["identities"]}
+        yield from _told([orjson.loads(line) for line in lines[1:]], names)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{path} cannot be read as a recording: {error}", hint=hint) from error
+        raise InvalidInput(f"{path} cannot be read as a recording: {error}", hint=HINT) from error
 
 
-def _write(file: TextIO, value: object) -> None:
-    file.write(orjson.dumps(value).decode() + "\n")
-    file.flush()
+def _told(lines: Sequence[Any], names: Mapping[str, str]) -> Iterator[tuple[datetime, dict[str, Any], dict[str, bool]]]:
+    found: dict[str, tuple[datetime, dict[str, Any], dict[str, bool]]] = {}
+    for number, line in enumerate(lines):
+        arrived = _arrival(line)
+        if arrived is None or line["who"] not in names:
+            continue
+        at, name = datetime.fromtimestamp(line["at"] / 1_000), names[line["who"]]
+        for place, record in enumerate(records(arrived.event, arrived.payload)):
+            key = record.get("event_id") or f"{number} {place}"
+            if "event_id" not in record and len(names) > 1 and name != next(iter(names.values())):
+                continue
+            everybody = names.values() if "event_id" in record else [name]
+            found.setdefault(key, (at, record, dict.fromkeys(everybody, False)))[2][name] = True
+    yield from found.values()
+
+
+def _arrival(line: Mapping[str, Any]) -> Any:
+    if "binary" in line:
+        return arrival(base64.b64decode(line["binary"]))
+    return arrival(line["frame"]) if "frame" in line else None
+
+
+def _message(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What came, from what `records` made of it."""
+    match record:
+        case {"type": "changes", "event": operation}:
+            named = {"event_id": record["event_id"]} if "event_id" in record else {}
+            data = {name: value for name, value in record.items() if name not in ("type", "event", "event_id")}
+            return "postgres_changes", {"ids": [], "data": {**data, "type": operation}, **named}
+        case {"type": "broadcast", "event": name}:
+            return "broadcast", {"type": "broadcast", "event": name, "payload": record.get("payload")}
+        case {"event": what, "key": key, "metas": metas}:
+            one = {key: {"metas": metas}}
+            if what == "here":
+                return "presence_state", one
+            return "presence_diff", {"joins": one, "leaves": {}} if what == "joined" else {"joins": {}, "leaves": one}
+    raise AssertionError(record)

@@ -124,7 +124,7 @@ async def _join(socket: ClientConnection, channel: Channel, token: str) -> Forbi
     await _send(socket, JOIN_REF, JOIN_REF, channel.topic, "phx_join", payload)
     async with asyncio.timeout(JOIN_TIMEOUT):
         async for frame in socket:
-            arrived = _parse(frame)
+            arrived = arrival(frame)
             if arrived is not None and arrived.event == "phx_reply":
                 return _refusal(arrived.payload)
     raise _Cut("the service closed the connection")
@@ -146,7 +146,7 @@ async def _arrivals(socket: ClientConnection, channel: Channel, mint: Callable[[
     beating = asyncio.create_task(_beat(socket, channel, mint))
     try:
         async for frame in socket:
-            arrived = _parse(frame)
+            arrived = arrival(frame)
             if arrived is None or arrived.event == "phx_reply":
                 continue
             if arrived.event in {"phx_close", "phx_error"}:
@@ -175,7 +175,7 @@ async def _send(
     await socket.send(orjson.dumps([join_ref, ref, topic, event, payload]).decode())
 
 
-def _parse(frame: str | bytes) -> Arrival | None:
+def arrival(frame: str | bytes) -> Arrival | None:
     """What a frame says; None for one that says nothing that we know."""
     try:
         if isinstance(frame, bytes):

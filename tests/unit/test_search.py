@@ -51,7 +51,7 @@ RECEIPTS = {"service": True, "user:alice": True, "user:bob": False}
             "table:/^tw/",
             ["http://x", "-new.x:1"][1],
         ),
-        *("user:alice verdict:delivered", "-op:delete hello"),
+        *("user:alice verdict:delivered", "-op:delete hello", "key:42", 'key:"42"', "key:/^4/", "-key:4"),
     ],
 )
 def test_it_is_found(text: str) -> None:
@@ -79,7 +79,7 @@ def test_it_is_found(text: str) -> None:
             "-user:bob",
             '"World Hello"',
         ),
-        *("new.missing:1", "unknown:word", "table:/^weets/"),
+        *("new.missing:1", "unknown:word", "table:/^weets/", "key:4", "key:/^2/"),
     ],
 )
 def test_it_is_not_found(text: str) -> None:

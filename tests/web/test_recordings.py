@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from playwright.sync_api import Browser, expect
 
+from realtime_inspector.cli.tape import Tape, play
 from tests.web.conftest import TELL_VIOLATIONS
 from tests.web.inspector import Inspector
 
@@ -66,6 +67,31 @@ def test_a_recording_is_read_without_a_server(
     page.get_by_role("button", name="Close", exact=True).last.click()
     assert complaints == []
     context.close()
+
+
+def test_the_page_and_tail_open_what_the_other_kept(
+    inspector: Inspector, database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    happen(inspector, database)
+    shown = list(play(save(inspector, tmp_path)))
+    found = {record["record"].get("content") or record["record"]["name"]: got for _, record, got in shown if "record" in record}
+    assert found["for alice alone"] == {"alice": True, "bob": False}
+    assert found["Recordland"] == {"alice": True, "bob": True}
+    assert [record["payload"]["text"] for _, record, _ in shown if record["type"] == "broadcast"] == ["héllo"]
+    kept = tmp_path / "tail.ndjson"
+    with kept.open("w", encoding="utf-8") as file:
+        tape = Tape(file, "room", {"alice": "authenticated", "bob": "authenticated"})
+        for at, record, receipts in shown:
+            tape.keep(at, record, receipts)
+    assert list(play(kept)) == shown
+    inspector.page.get_by_role("button", name="Save or open a recording").click()
+    with inspector.page.expect_file_chooser() as asked:
+        inspector.dialog.get_by_role("button", name="Open a recording").click()
+    asked.value.set_files(kept)
+    expect(inspector.page.get_by_role("region", name="Recording")).to_contain_text("tail.ndjson")
+    assert inspector.marks(inspector.row("Recordland")) == ["allowed", "allowed"]
+    assert inspector.marks(inspector.row("for alice alone"))[0] == "allowed"
+    expect(inspector.row("hello")).to_have_count(1)
 
 
 def test_a_recording_plays_again_at_its_pace(inspector: Inspector, database: psycopg.Connection[Any], tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import pty
 import re
 import stat
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ import pytest
 
 from realtime_inspector.cli import COMMANDS
 from realtime_inspector.cli.env_file import parse
+from realtime_inspector.cli.tape import Tape
 
 PROGRAM = (sys.executable, "-m", "realtime_inspector")
 SECRET = "a secret that is long enough for HS256"
@@ -187,3 +190,28 @@ def test_flags_go_before_the_environment_before_the_env_file_before_toml(tmp_pat
     minted = ok("token", "--role", "toml", *where, RTI_JWT_ISSUER="environment")
     claims = jwt.decode(minted.strip(), SECRET, ["HS256"], audience="file")
     assert (claims["iss"], claims["role"]) == ("environment", "toml")
+
+
+def on_a_terminal(*arguments: str | Path, **variables: str) -> str:
+    """What the command writes to a terminal."""
+    ours, its = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RTI_") and name != "NO_COLOR"}
+    done = subprocess.run([*PROGRAM, *arguments], env=kept | variables, stdout=its, timeout=60, check=True)
+    os.close(its)
+    assert done.returncode == 0
+    said = os.read(ours, 65_536).decode()
+    os.close(ours)
+    return said
+
+
+def test_a_terminal_has_colours_unless_somebody_wants_none(tmp_path: Path) -> None:
+    path = tmp_path / "tape"
+    with path.open("w", encoding="utf-8") as file:
+        tape = Tape(file, "room", {"anon": "anon", "service": "service_role"})
+        row = {"type": "changes", "event": "INSERT", "schema": "public", "table": "tweets", "record": {"id": 1}, "event_id": "e"}
+        tape.keep(datetime.now(), row, {"anon": False, "service": True})
+    assert "\x1b[32mINSERT" in on_a_terminal("tail", "--replay", path, TERM="xterm")
+    plain = on_a_terminal("tail", "--replay", path, TERM="xterm", NO_COLOR="1")
+    assert "\x1b" not in plain
+    assert plain.strip().endswith('INSERT     public.tweets  {"id":1}  \u2717 anon  \u2713 service')
+    assert ok("tail", "--replay", path).strip() == plain.strip()
