@@ -37,6 +37,7 @@ from realtime_inspector.server.assistant import Assistant
 from realtime_inspector.server.broadcasts import Delivery
 from realtime_inspector.server.connection import Wire
 from realtime_inspector.server.deps import Dependencies
+from realtime_inspector.server.garbage import collect, unhurried
 from realtime_inspector.server.http import Site, application
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.metrics import Metrics
@@ -67,13 +68,14 @@ async def run(settings: Settings, *, on_ready: Ready, stop: asyncio.Event) -> No
     keys = Keys(settings)
     index: Index[Outlet] = Index()
     metrics = Metrics()
-    async with _database(settings, index, keys, metrics) as database:
-        hub, server = _build(settings, keys, index, metrics, database)
-        try:
-            await _serve(server, hub, database, on_ready, stop)
-        finally:
-            await hub.close()
-            await keys.close()
+    with unhurried():
+        async with _database(settings, index, keys, metrics) as database:
+            hub, server = _build(settings, keys, index, metrics, database)
+            try:
+                await _serve(server, hub, database, on_ready, stop)
+            finally:
+                await hub.close()
+                await keys.close()
 
 
 async def _serve(server: Server, hub: Hub, database: "_Database | None", on_ready: Ready, stop: asyncio.Event) -> None:
@@ -83,7 +85,7 @@ async def _serve(server: Server, hub: Hub, database: "_Database | None", on_read
         _log.info("ready", url=server.url)
         on_ready(server.url, server.port)
 
-    hub.start(*(database.company(hub) if database else ()))
+    hub.start(collect(), *(database.company(hub) if database else ()))
     serving, stopping, preparing = (asyncio.create_task(work) for work in (server.serve(), stop.wait(), prepare()))
     try:
         await asyncio.wait({serving, stopping, preparing}, return_when=asyncio.FIRST_COMPLETED)

@@ -189,7 +189,9 @@ class Session:
         topics = [channel.topic for channel in self._channels.values() if channel.token]
         self._channels.clear()
         self._asides.clear()
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            del self._talk  # it calls back: together they would wait for the garbage collector
         return [Leave(topic) for topic in topics]
 
     # Joining and leaving.

@@ -227,9 +227,9 @@ class Connection:
         self._gone = True
         self._stop()
         self._wire.outbox.leave(self)
-        self._receive = None
-        if self._lost is not None:
-            self._lost()
+        lost, self._lost, self._receive = self._lost, None, None  # they hold the socket of which this is a part
+        if lost is not None:
+            lost()
 
     def shutdown(self) -> None:
         """The server stops: says so at once and does not wait for what a slow peer has not read."""

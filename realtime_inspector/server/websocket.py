@@ -104,8 +104,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.connections.discard(self)
         else:
             super().connection_lost(exc)
-        if self._connection is not None:
-            self._connection.lost()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.lost()
+        # What refers to itself would wait for the garbage collector, thousands at a time. The parser is a method of its object.
+        del self.conn.parser
 
     def pause_writing(self) -> None:
         if not self._detached:

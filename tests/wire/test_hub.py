@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 import typing
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -425,3 +427,26 @@ async def test_a_join_says_how_it_comes_back_and_is_told_if_that_means_nothing(v
         assert messages[0]["response"]["resume"] == "NEW"
         assert [message["message"] for message in messages[1:]] == ["Subscribed to PostgreSQL", "gap: unknown_position"]
         assert (messages[2]["status"], messages[2]["extension"]) == ("ok", "resume")
+
+
+@pytest.mark.parametrize("vsn", VERSIONS)
+async def test_what_a_socket_was_is_free_when_it_ends(vsn: str) -> None:
+    """Without the garbage collector, which would stop everybody else when thousands leave."""
+    gc.disable()
+    try:
+        async with parts() as running:
+            async with client(running.service, vsn) as member:
+                config = {"presence": {"enabled": True, "key": "a"}, "broadcast": {"self": True}}
+                await member.send("realtime:room", "phx_join", {"config": config})
+                await member.send("realtime:room", "presence", {"event": "track", "payload": {}}, "1")
+                await member.send("realtime:room", "broadcast", {"event": "e", "payload": {}}, "1")
+                await until(lambda: running.hub._presences._present != {})
+                (socket,) = running.hub._sockets.values()
+                session, protocol = weakref.ref(socket.session), weakref.ref(socket.link._protocol)  # type: ignore[attr-defined]
+                parser = weakref.ref(protocol().conn.parser)  # type: ignore[union-attr]
+                del socket
+                member.connection.transport.abort()
+            await until(lambda: not running.hub._sockets)
+            await until(lambda: (session(), protocol(), parser()) == (None, None, None))
+    finally:
+        gc.enable()
