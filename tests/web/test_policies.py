@@ -4,11 +4,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.web.inspector import Inspector
+from tests.web.inspector import Demo, Inspector
 from tests.web.test_look import narrow
 from tests.web.test_why import ATTACK, existing
+from tests.wire.assistant import assisting
 
 TWEETS = """
 delete from tweets;
@@ -99,6 +100,8 @@ def test_the_matrix_says_who_may_do_what_and_a_cell_by_which_policies(inspector:
     picked = main.get_by_role("region", name="Picked cell")
     expect(picked).to_contain_text("alice reads 2 of 4 rows of tweets")
     expect(picked.get_by_role("row", name="own tweets")).to_contain_text("applies")
+    page.reload()
+    expect(picked).to_contain_text("alice reads 2 of 4 rows of tweets")
     picked.get_by_role("button", name="Show the rows as alice").click()
     rows = page.get_by_role("region", name="Rows of tweets")
     expect(rows.locator("tbody tr")).to_have_count(2)
@@ -122,6 +125,26 @@ def test_an_assistant_that_is_off_says_how_to_have_one(inspector: Inspector, com
     main.get_by_role("button", name="Ask the assistant").click()
     expect(main.get_by_role("alert")).to_contain_text("RTI_ASSISTANT_URL")
     complaints.clear()  # the browser tells of every refused request
+
+
+def test_what_the_assistant_writes_is_shown_and_taken_into_the_editor(page: Page, complaints: list[str]) -> None:
+    with assisting() as (told, stub):
+        inspector = Inspector(page, Demo(told))
+        inspector.open()
+        main = open_policies(inspector, "Policies")
+        main.get_by_role("button", name="Have one written").click()
+        main.get_by_label("What should be allowed").fill("only owners see their tweets")
+        main.get_by_role("button", name="Ask the assistant").click()
+        answer = main.get_by_role("region", name="Assistant")
+        expect(answer).to_contain_text("Only owners see their rows.")
+        answer.get_by_role("button", name="Take it into the editor").click()
+        expect(page.get_by_role("textbox", name="Policy as SQL")).to_contain_text("create policy own on tweets")
+        assert "only owners see their tweets" in stub.sent[-1][2]
+        stub.status = 500
+        main.get_by_role("button", name="Ask the assistant").click()
+        expect(answer.get_by_role("alert")).to_contain_text("assistant")
+        complaints.clear()  # the browser tells of every refused request
+        page.goto("about:blank")
 
 
 READ = """([text]) => import("/inspector/model/policysql.js").then(({ readScript }) => readScript(text))"""

@@ -1,24 +1,17 @@
 """The policy editor over HTTP, against a whole service; the assistant against a server that speaks the protocol of OpenAI."""
 
 import json
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from tests.wire.assistant import ANSWER, Stub, assisting
 from tests.wire.demo import Demo
 from tests.wire.test_why import as_, ask
 
-ANSWER = (
-    "Here it is.\n```sql\ncreate policy own on tweets using (user_id = (select auth.uid()));\n```\nOnly owners see their rows."
-)
 SECRET = "a row that must stay in the database"
 
 
@@ -103,54 +96,14 @@ def test_lints_of_the_sample_application(demo: Demo) -> None:
     }
 
 
-class Stub(ThreadingHTTPServer):
-    """Answers chat completions, and keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str | None, str]] = []
-        self.content: object = ANSWER
-        self.status = 200
-        super().__init__(("127.0.0.1", 0), _Chat)
-
-
-class _Chat(BaseHTTPRequestHandler):
-    server: Stub
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
-        self.server.sent.append((self.path, self.headers["authorization"], body))
-        answer = json.dumps({"choices": [{"message": {"role": "assistant", "content": self.server.content}}]}).encode()
-        self.send_response(self.server.status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        """Not on the terminal."""
-
-
 @pytest.fixture(scope="module")
 def assisted() -> Iterator[tuple[Demo, Stub]]:
-    """A demo with an assistant."""
-    stub = Stub()
-    threading.Thread(target=stub.serve_forever, daemon=True).start()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RTI_")}
-    url = f"http://127.0.0.1:{stub.server_address[1]}/v1"
-    more = {"RTI_ASSISTANT_URL": url, "RTI_ASSISTANT_KEY": "the key", "RTI_ASSISTANT_MODEL": "m", "RTI_LOG_LEVEL": "error"}
-    command = [sys.executable, "-m", "realtime_inspector", "demo", "--port", "0", "--no-activity", "--ready-json"]
-    with subprocess.Popen(command, env=kept | more, stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
-        demo = Demo(json.loads(service.stdout.readline()))
+    """A demo with an assistant, and a secret in one of its rows."""
+    with assisting() as (told, stub):
+        demo = Demo(told)
         with psycopg.connect(demo.database_url, autocommit=True) as connection:
             connection.execute("insert into public.countries (id, name) values (99, %s)", [SECRET])
-        try:
-            yield demo, stub
-        finally:
-            service.terminate()
-            service.wait(30)
-            stub.shutdown()
-            stub.server_close()
+        yield demo, stub
 
 
 WISH = {"prompt": "only owners see their tweets", "schema": "public", "table": "tweets"}

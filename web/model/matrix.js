@@ -1,6 +1,7 @@
 // Who may do what: tables down, roles and live views across, each cell from really asking on sample rows.
-import { computed, signal } from "../vendor/preact.js";
+import { computed } from "../vendor/preact.js";
 import { fetchMatrix, fetchPolicies } from "../admin.js";
+import { place } from "./choice.js";
 import { sessionOf } from "./desk.js";
 import { identities, live } from "./identities.js";
 import { Question } from "./question.js";
@@ -10,7 +11,16 @@ export const OPERATIONS = /** @type {const} */ (["select", "insert", "update", "
 export const matrix = new Question(fetchMatrix);
 export const policies = new Question(fetchPolicies);
 /** The picked cell: keys of its row and column, and the operation. */
-export const picked = signal(/** @type {{ table: string, who: string, operation: string } | null} */ (null));
+export const picked = computed(() => {
+  const said = new URLSearchParams(place.value);
+  const [table, who, operation] = ["table", "who", "operation"].map((name) => said.get(name));
+  return table && who && operation ? { table, who, operation } : null;
+});
+
+/** Picks a cell, or none; it stands in the link. */
+export function pick(/** @type {{ table: string, who: string, operation: string } | null} */ cell) {
+  place.value = cell ? new URLSearchParams(cell).toString() : "";
+}
 
 /** Ids of the views that were asked about, in the order of their columns, which come after those of the roles. */
 let asked = /** @type {string[]} */ ([]);

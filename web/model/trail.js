@@ -1,12 +1,17 @@
 // The audit trail as it is filtered: which entries, which page, and whether the chain still holds.
-import { batch, signal } from "../vendor/preact.js";
+import { batch, computed, signal } from "../vendor/preact.js";
 import { exportAudit, fetchAudit, fetchSessions, verifyAudit } from "../admin.js";
+import { place } from "./choice.js";
 import { Question } from "./question.js";
 
 export const PAGE = 50;
 export const NO_FILTERS = { action: "", admin_user_id: "", session_id: "", since: "", until: "" };
 
-export const filters = signal({ ...NO_FILTERS });
+/** As the link says it; beside the sessions there are none. */
+export const filters = computed(() => {
+  const said = new URLSearchParams(place.value);
+  return Object.fromEntries(Object.keys(NO_FILTERS).map((name) => [name, said.get(name) ?? ""]));
+});
 export const offset = signal(0);
 export const entries = new Question(fetchAudit);
 export const chain = new Question(verifyAudit);
@@ -35,11 +40,11 @@ export function readSessions() {
 }
 
 export function filterTrail(change) {
+  const next = Object.entries({ ...filters.value, ...change }).filter(([, value]) => value);
   batch(() => {
-    filters.value = { ...filters.value, ...change };
+    place.value = new URLSearchParams(next).toString();
     offset.value = 0;
   });
-  readTrail();
 }
 
 export function turnPage(by) {

@@ -63,7 +63,7 @@ export function AuditPage() {
       <header class="p-head p-head--do"><h1>Audit</h1>
         <p class="dim">What was done in somebody’s name, in the order it was recorded. Nobody can change or remove an entry unnoticed.</p>
         <span class="p-do"><${Segments} legend="Panel" hidden=${true} name="audit-panel" options=${PANELS} value=${shown}
-          onChange=${(name) => (place.value = name)} /></span></header>
+          onChange=${(name) => (place.value = name === "sessions" ? name : "")} /></span></header>
       ${shown === "sessions" ? html`<${Sessions} />` : html`<${Chain} /><${Filters} /><${Trail} />`}
     </div>
   </main>`;
@@ -132,7 +132,7 @@ function Export({ format, words }) {
 
 function Trail() {
   const asked = entries.state.value;
-  useEffect(readTrail, []);
+  useEffect(readTrail, [filters.value]);
   return html`<${Answer} asked=${asked} words="Reading the trail." lines=${8} again=${readTrail}>${(answer) =>
     answer.entries.length ? html`<${Entries} answer=${answer} busy=${asked.busy} />`
       : html`<${Nothing} title="No entry matches."><p>${Object.values(filters.value).some(Boolean)
@@ -225,11 +225,7 @@ function SessionRow({ one }) {
   const ended = one.ended_at ? Date.parse(one.ended_at) : Date.parse(one.expires_at);
   const lasted = one.is_active ? "runs" : duration(Math.max(0, ended - began));
   const why = one.is_active ? "" : (one.end_reason ?? "expired");
-  const show = () => {
-    filters.value = { ...NO_FILTERS, session_id: one.id };
-    offset.value = 0;
-    place.value = "trail";
-  };
+  const show = () => filterTrail({ ...NO_FILTERS, session_id: one.id });
   return html`<tr><th scope="row"><button type="button" class="link" title="Entries of this session" onClick=${show}>
       <time datetime=${one.started_at}>${dayOf(began)} ${clockTime(began)}</time></button></th>
     <td>${one.target_role} <span class="dim" title=${one.target_user_id ?? ""}>${one.target_user_id ? shortId(one.target_user_id) : one.impersonation_type}</span></td>

@@ -2,7 +2,7 @@
 import { html, useEffect } from "../vendor/preact.js";
 import { goTo, place } from "../model/choice.js";
 import { askAs, openTable } from "../model/desk.js";
-import { evaluate, listedTable, matrix, OPERATIONS, picked, pivot, policies } from "../model/matrix.js";
+import { evaluate, listedTable, matrix, OPERATIONS, pick, picked, pivot, policies } from "../model/matrix.js";
 import { live } from "../model/identities.js";
 import { clockTime, count } from "../format.js";
 import { Answer, Nothing } from "./answers.js";
@@ -70,7 +70,7 @@ function CellOf({ table, column, operation, cell }) {
   const on = here !== null && here.table === table && here.who === column.key && here.operation === operation;
   const said = { no_grant: "no grant", raises: "raises an error", some: `${cell?.visible} of ${cell?.sampled} rows` }[state] ?? state;
   return html`<td data-c=${state} class=${on ? "is-picked" : ""}><button class="mx" type="button" aria-pressed=${on}
-    aria-label=${`${column.name}, ${operation} on ${table}: ${said}`} onClick=${() => (picked.value = on ? null : { table, who: column.key, operation })}>
+    aria-label=${`${column.name}, ${operation} on ${table}: ${said}`} onClick=${() => pick(on ? null : { table, who: column.key, operation })}>
     <${Icon} name=${ICONS[state]} /><span>${wordsOf(cell)}</span></button></td>`;
 }
 
