@@ -27,6 +27,7 @@ NAMES = (
     "autobahn",
     "bombs",
     "isolation",
+    "private",
 )
 
 
