@@ -226,7 +226,7 @@ class _Lane:
             answer.update(sights)
         if not stopped:
             return None
-        number, to_blame = int(result.get_value(rows - 1, 0) or 0), result.get_value(rows - 1, 1) == b"t"
+        number, to_blame = int(result.get_value(rows - 1, 0) or b""), result.get_value(rows - 1, 1) == b"t"
         rest = list(question.identities[number - 1 :])
         if self._hurried and number > 1 and not to_blame:  # they are many: it is nobody's fault
             return _about(question, rest)

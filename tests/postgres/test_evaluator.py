@@ -1,11 +1,13 @@
 """Reader and evaluator on a real Postgres: who sees which rows of one snapshot, and what a policy cannot do."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres import evaluator as module
 from realtime_inspector.postgres.evaluator import TIMED_OUT, Evaluator
@@ -328,3 +330,25 @@ async def test_what_never_ends_costs_nobody_an_answer_who_is_asked_with_it(engin
         assert told(before) == told(after) == {user(ALICE): ([0], [], None)}
         assert hung[user(BOB)].slow
         assert told(hung).get(user(ALICE)) == (([], [], None) if hurried else ([0], [], None))
+
+
+async def test_whenever_the_time_limit_strikes_nobody_is_taken_for_one_who_sees_nothing(
+    engine: Engine, reader: SnapshotReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also before the first one is asked, of whom there is no number yet."""
+    engine.run(NOTES + "create policy all_read on notes for select using (true)")
+    everybody = [user(f"{number:08d}-0000-0000-0000-000000000000") for number in range(1, 6)]
+    struck = 0
+    monkeypatch.setattr(module, "HURRY_MS", 1)
+    for _ in range(100):
+        hurried = Evaluator(
+            engine.evaluator, connections=1, statement_timeout_ms=300, search_path="public, extensions", hurried=True
+        )
+        try:
+            with suppress(DatabaseUnavailable):
+                answer = await see(engine, reader, hurried, "notes", everybody, "1")
+                struck += any(sight.late for sight in answer.values())
+                assert set(answer) == set(everybody)
+        finally:
+            await hurried.close()
+    assert struck

@@ -17,7 +17,7 @@ declare
   _rti_size int := pg_catalog.cardinality($1);
   _rti_allowed interval := pg_catalog.current_setting('statement_timeout')::pg_catalog.interval;
   _rti_began timestamptz;
-  _rti_asked int;
+  _rti_asked int := 1; -- the time limit may strike before the first one is asked
   _rti_ignored text;
   _rti_some {type}[];
   _rti_seen {result}[];
