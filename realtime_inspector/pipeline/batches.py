@@ -48,10 +48,18 @@ class Batches:
         self._delivery = delivery
         self._left_view = left_view
         self._set_aside = set_aside
+        self._silent = False
+        self._limit: asyncio.Timeout | None = None
 
     async def close(self) -> None:
         """Ends all connections."""
         await self._gatherer.close()
+
+    def ask_anew(self) -> None:
+        """Gives up all connections and what is being asked: Postgres says nothing."""
+        self._silent = True
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def deliver(
         self, batch: Sequence[Transaction], index: Index[Outlet], memory: Sent, precede: Precede = _at_once
@@ -88,20 +96,32 @@ class Batches:
         """
         retry, faults, began = FIRST_RETRY, 0, monotonic()
         while faults < FAULTS:
+            if self._silent:  # else each connection would find out by itself
+                self._silent = False
+                await self._gatherer.close()
             try:
-                return await ask(monotonic() - began < LOCK_SECONDS)
+                return await self._within_limit(ask(monotonic() - began < LOCK_SECONDS))
             except SlotLost:
                 raise
             except DatabaseUnavailable as error:
                 log.warning("batch_delayed", reason=error.text, retry_seconds=retry)
-                if isinstance(error.__cause__, TimeoutError):  # a silent network: else each connection would find out by itself
-                    await self._gatherer.close()
+                self._silent = self._silent or isinstance(error.__cause__, TimeoutError)
             except Exception:
                 faults += 1
                 log.exception("batch_failed", error_id=secrets.token_hex(4), tables=[relation.name for relation in relations])
             await asyncio.sleep(retry)
             retry = min(retry * 2, LAST_RETRY)
         return None
+
+    async def _within_limit(self, asking: Awaitable[T]) -> T:
+        """Until `ask_anew`."""
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                return await asking
+        except TimeoutError as error:
+            raise DatabaseUnavailable("Postgres says nothing") from error
+        finally:
+            self._limit = None
 
 
 def _without_late(works: Sequence[Work]) -> list[Audience[Outlet]]:

@@ -48,6 +48,8 @@ ELSEWHERE = 4
 """What was sent to those who catch up, or are aside, may be remembered in so many times fewer rows."""
 TICK = 1.0
 """Seconds after which an idle river looks whether something of the recent past is too old."""
+STEADY_SECONDS = 1.0
+"""After a stream that lasted, or a failure that took, so long nobody has to wait longer than at the first one."""
 STANDBY_RETRY = 1.0
 """Seconds between attempts at most, while another process reads the slot: so long a takeover takes."""
 
@@ -60,7 +62,7 @@ class Pipeline:
         self._index = index
         self._batch_changes = settings.batch_changes
         self._line = Line(settings.reader_url, purpose="keeper", statement_timeout_ms=timeout)
-        self._stream, self._bookmark = open_source(settings, self._line)
+        self._stream, self._bookmark = open_source(settings, self._line, self._ask_anew)
         self.letters = Letters.open(settings, self._line, self._stream)
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self.guard = Guard(self._line, settings, self._stream)
@@ -242,8 +244,13 @@ class Pipeline:
                 self._lose(Reason.INTERNAL_ERROR)
             finally:
                 self._attached.clear()
-            retry = FIRST_RETRY if monotonic() - began > LAST_RETRY else min(retry * 2, LAST_RETRY)
+            retry = FIRST_RETRY if monotonic() - began > STEADY_SECONDS else min(retry * 2, LAST_RETRY)
             await asyncio.sleep(min(retry, STANDBY_RETRY) if self._stood_by else retry)
+
+    def _ask_anew(self) -> None:
+        """The network to Postgres is silent: whoever waits for an answer asks again, and need not find out by itself."""
+        for asker in (self._line, self._batches, self._beside, self._authorizer):
+            asker.ask_anew()
 
     def _lose(self, gap: str) -> None:
         """Changes are lost, and positions from before mean nothing any more.

@@ -44,7 +44,11 @@ class Authorizer:
         self._waiting: Waiting[_Key, Authorized] = Waiting()
 
     async def close(self) -> None:
-        """Ends the connection; the next question makes a new one."""
+        """Ends the connection."""
+        self.ask_anew()
+
+    def ask_anew(self) -> None:
+        """Gives up the connection, and what is being asked; the next question makes a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()

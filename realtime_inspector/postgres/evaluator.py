@@ -48,6 +48,10 @@ WATCHED = Statement(
 END = tuple(map(Statement, ("rollback", "deallocate all", "select pg_catalog.pg_advisory_unlock_all()")))
 """Prepared statements and locks of the session are what a rollback leaves to a policy that made them."""
 
+END_BUSY = """select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
+where coalesce(state operator(pg_catalog.!~) '^idle', true) and pid operator(pg_catalog.=)"""
+"""Which process follows. One that is idle has answered, or was never asked: the network is silent."""
+
 Call = tuple[int, Question]
 """A question or a part of one, and its place in the batch."""
 Answers = Sequence[dict[Identity, Sight]]
@@ -277,12 +281,14 @@ class _Lane:
     async def _end(self, backend: int) -> None:
         """Ends the process of a connection that was given up: a policy that swallows its cancellation would keep it for ever.
 
-        Raises as a question does where nothing is wrong with the policy, but with the network.
+        Raises TimeoutError, and what else a question does, where nothing is wrong with the policy, but with the network.
         """
         trips = await self._connected()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await trips.ask(Statement(f"select pg_catalog.pg_terminate_backend({backend:d})"))
+                (ended,) = await trips.ask(Statement(f"{END_BUSY} {backend:d}"))
+            if not ended.ntuples:
+                raise TimeoutError("an answer was lost")
         except psycopg.errors.InsufficientPrivilege:  # somebody took it away
             self.close()
 

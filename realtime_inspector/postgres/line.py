@@ -18,19 +18,30 @@ class Line:
         self._timeout = statement_timeout_ms
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
+        self._limit: asyncio.Timeout | None = None
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[Connection]:
         """The connection, for this one alone. What goes wrong with it raises DatabaseUnavailable, a malformed URL SetupError."""
         async with self._turn:
             try:
-                yield await self._connected()
+                async with asyncio.timeout(None) as self._limit:
+                    yield await self._connected()
             except FAULTS as error:
                 self.close()
                 raise unreachable(f"The {self._purpose} cannot ask", str(error) or type(error).__name__) from error
             except asyncio.CancelledError:
                 self.close()
                 raise
+            finally:
+                self._limit = None
+
+    def ask_anew(self) -> None:
+        """Postgres says nothing: what is being asked fails now, and the next question is asked on another connection."""
+        if self._limit is None:
+            self.close()
+        else:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Ends the connection; the next question makes a new one."""

@@ -1,6 +1,7 @@
 """Opens replication connections, and makes, judges and replaces the slot that they read."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -132,6 +133,13 @@ async def prepare(connection: Connection, wanted: Wanted, *, known: bool, broken
         return await _create(connection, wanted.slot)
     except psycopg.Error as error:
         raise explain(error) from error
+
+
+async def release(connection: Connection, slot: str, backend: int) -> None:
+    """Ends our own former reader of the slot: Postgres may not have noticed yet that nobody is there, and nobody else gets it."""
+    query: LiteralString = "select pg_terminate_backend(active_pid, 2000) from pg_replication_slots"
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        await connection.execute(f"{query} where slot_name = %s and active_pid = %s", [slot, backend])
 
 
 async def start(connection: Connection, wanted: Wanted, lsn: int) -> None:

@@ -1,5 +1,6 @@
 """Opens the source of changes that the settings name, and what remembers how far it was."""
 
+from collections.abc import Callable
 from typing import assert_never
 
 from realtime_inspector.doctor.facts import MESSAGES
@@ -12,14 +13,16 @@ from realtime_inspector.postgres.stream import ReplicationStream
 from realtime_inspector.settings import Settings
 
 
-def open_source(settings: Settings, line: Line) -> tuple[Source, Bookmark | Fleeting]:
-    """Neither is connected yet. `line`: to the same database, for what they ask."""
+def open_source(settings: Settings, line: Line, on_silence: Callable[[], None]) -> tuple[Source, Bookmark | Fleeting]:
+    """Neither is connected yet. `line`: to the same database, for what they ask; `on_silence`: is told when the network to
+    Postgres seems to be gone.
+    """
     url, publication = settings.reader_url, settings.publication
     match settings.source:
         case "replication":
-            return ReplicationStream(url, slot=settings.slot, publication=publication, beside=(MESSAGES,)), Bookmark(
-                line, settings.slot
-            )
+            slot = settings.slot
+            stream = ReplicationStream(url, slot=slot, publication=publication, beside=(MESSAGES,), on_silence=on_silence)
+            return stream, Bookmark(line, slot)
         case "notify":
             return Notifications(url, Announced(line, publication)), Fleeting()
         case _:

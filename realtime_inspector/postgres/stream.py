@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
@@ -25,7 +26,7 @@ PIECE_OVERHEAD = 1_024
 """What a piece counts for beside its bytes, so that many empty ones are bounded too."""
 LONGEST_INTERVAL = 10.0
 """Seconds between status reports; shorter where wal_sender_timeout is less than three times as long."""
-FIRST_SILENCE = 4.0
+FIRST_SILENCE = 3.0
 """Seconds of silence after which a network is taken for dead, though Postgres may only be busy with a large transaction: twice as
 long each time that nothing comes after it, until it is as long as Postgres itself would wait for us."""
 ATTACH_SECONDS = 30.0
@@ -66,16 +67,21 @@ class ReplicationStream:
         beside: tuple[str, ...] = (),
         piece: int = 500,
         queue_bytes: int = 1_048_576,
+        on_silence: Callable[[], None] = lambda: None,
     ) -> None:
-        """`beside`: other publications, of which those are read too that exist when it attaches."""
+        """`beside`: other publications, of which those are read too that exist when it attaches. `on_silence`: is told that
+        Postgres says nothing any more.
+        """
         self._url = url
         self._wanted = slots.Wanted(slot, publication, beside)
         self._piece = piece
         self._arrivals = Arrivals(queue_bytes, self._make_room, StreamEnded("The replication stream is not attached"))
+        self._on_silence = on_silence
         self._connection: slots.Connection | None = None
         self._socket = -1
-        self._interval = LONGEST_INTERVAL
-        self._patience = math.inf
+        self._left = 0
+        """The server's process that may still read the slot for us, unaware that nobody is there."""
+        self._sender_timeout = math.inf
         self._trust = FIRST_SILENCE
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -131,16 +137,16 @@ class ReplicationStream:
             raise SlotLost("Postgres has lost the end of its log; changes in between may be lost", gap="failover")
         known = self._log is not None or start_lsn > 0
         try:
+            await slots.release(connection, self._wanted.slot, self._left)
             confirmed = await slots.prepare(connection, self._wanted, known=known, broken=self._broken)
-            patience = await slots.sender_timeout(connection)
+            self._sender_timeout = await slots.sender_timeout(connection)
             await slots.start(connection, self._wanted, max(start, confirmed))
         except SlotLost:
             self._broken = log.flushed
             raise
         if self._log is not None and confirmed > max(start, self._last_end):  # the slot is good for what comes now
             raise SlotLost("Another process has read the replication slot; changes in between are lost here", gap="taken_over")
-        self._log, self._patience, self._acknowledged = log, min(patience, self._trust), max(start, confirmed)
-        self._interval = min(LONGEST_INTERVAL, self._patience / 3)
+        self._log, self._acknowledged, self._left = log, max(start, confirmed), 0
         self._last_end = max(self._last_end, self._acknowledged)
         self._received = self._acknowledged
         self._collected = 0
@@ -307,15 +313,32 @@ class ReplicationStream:
             self._timer = loop.call_at(when, self._tick)
 
     def _tick(self) -> None:
-        silent = 0.0 if self._paused else asyncio.get_running_loop().time() - self._heard_at
-        if silent > self._patience:
+        silent = self._silent
+        if silent > self._patience and self._connection is not None:
             self._trust *= 2
+            self._left = self._connection.pgconn.backend_pid
             self._fail(StreamEnded(f"Postgres has said nothing for {silent:.0f} seconds"))
+            self._on_silence()
             return
         try:
             self._report(asks=silent >= self._interval / 2)
         except psycopg.Error as error:
             self._fail(_broke(error))
+
+    @property
+    def _silent(self) -> float:
+        """Seconds since Postgres said something, as far as it was listened to."""
+        return 0.0 if self._paused else asyncio.get_running_loop().time() - self._heard_at
+
+    @property
+    def _patience(self) -> float:
+        """Seconds of silence that are nothing yet."""
+        return min(self._sender_timeout, self._trust)
+
+    @property
+    def _interval(self) -> float:
+        """Seconds between status reports."""
+        return min(LONGEST_INTERVAL, self._patience / 3)
 
     @property
     def _idle(self) -> bool:
@@ -333,7 +356,7 @@ class ReplicationStream:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._report_within(self._interval)
+        self._report_within(min(self._interval, max(PROMPTLY, self._patience - self._silent)))
 
     def _fail(self, fault: SourceError) -> None:
         self._disconnect()

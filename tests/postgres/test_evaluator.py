@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from bench.proxy import proxied
 from realtime_inspector.errors import DatabaseUnavailable
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres import evaluator as module
@@ -352,3 +354,20 @@ async def test_whenever_the_time_limit_strikes_nobody_is_taken_for_one_who_sees_
         finally:
             await hurried.close()
     assert struck
+
+
+async def test_an_answer_that_the_network_lost_is_nobodys_fault(engine: Engine, reader: SnapshotReader) -> None:
+    """Nobody is set aside, or withheld from, for it."""
+    engine.run(NOTES)
+    notes, parts = await shape_of(engine, "notes"), urlsplit(engine.evaluator)
+    async with proxied(lambda: parts.port or 0) as network:
+        url = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{network.port}").geturl()
+        asked = Evaluator(url, connections=1, statement_timeout_ms=300, search_path="public", hurried=True)
+        async with reader.open([], [Wanted(notes, [("1",)])], ["authenticated"]) as view:
+            question = Question(by_ctid(notes), [_ctid(view)], [user(ALICE)])
+            assert told(*await asked.ask(view.snapshot, [question])) == {user(ALICE): ([0], [], None)}
+            network.freeze()
+            with pytest.raises(DatabaseUnavailable):
+                await asked.ask(view.snapshot, [question])
+            assert told(*await asked.ask(view.snapshot, [question])) == {user(ALICE): ([0], [], None)}
+        await asked.close()

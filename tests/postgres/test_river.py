@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from bench.proxy import proxied
 from realtime_inspector.errors import SetupError
 from realtime_inspector.model import AFTER, BEGINNING, Binding, Position
 from realtime_inspector.pipeline import guard, watch
@@ -23,7 +25,7 @@ from realtime_inspector.postgres.state import State
 from realtime_inspector.replication import membership
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.index import Index
-from tests.postgres.conftest import prepared
+from tests.postgres.conftest import Engine, prepared
 from tests.postgres.river import SERVICE, Service, Start, Subscriber, start
 
 __all__ = ["start"]
@@ -526,3 +528,37 @@ async def test_who_is_told_of_a_gap_misses_nothing_that_is_written_then(start: S
     await tweets.until(2)
     await service.settled()
     assert tweets.story == [1, "publication", 7]
+
+
+async def waiting(engine: Engine) -> None:
+    """Returns when somebody waits for a lock on tweets."""
+    async with asyncio.timeout(20):
+        while not engine.run("select 1 from pg_locks where relation = 'tweets'::regclass and not granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+async def test_a_network_that_fell_silent_is_given_up_whatever_is_being_asked(start: Start, engine: Engine, busy: bool) -> None:
+    """Though a question may take a minute, and Postgres waits for its silent reader for as long."""
+    port = urlsplit(engine.admin).port or 0
+    async with proxied(lambda: port) as network:
+        reader, evaluator = (url.replace(f":{port}/", f":{network.port}/") for url in (engine.reader, engine.evaluator))
+        service = await start(SCHEMA, on=replace(engine, reader=reader, evaluator=evaluator), statement_timeout_ms=60_000)
+        try:
+            tweets = await service.join(SERVICE, "tweets")
+            engine.run("insert into tweets values (1)")
+            await tweets.until(1)
+            with psycopg.connect(engine.admin) as writer, psycopg.connect(engine.admin) as locker:
+                writer.execute("insert into tweets values (2)")
+                if busy:  # the reader is next
+                    locking = asyncio.create_task(asyncio.to_thread(locker.execute, "lock table tweets"))
+                    await waiting(engine)
+                    writer.commit()
+                    await locking
+                    await waiting(engine)
+                network.freeze()
+            engine.run("insert into tweets values (3)")
+            await tweets.until(3)
+            assert tweets.story == [1, 2, 3]
+        finally:
+            await service.pipeline.close()  # or else it goes on to connect

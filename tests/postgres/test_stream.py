@@ -560,14 +560,18 @@ async def test_a_network_that_falls_silent_is_noticed_and_one_without_changes_is
     async with proxied(lambda: parts.port or 0) as network:
         quiet = await followed.attached("-c wal_sender_timeout=3s")
         host = f"{parts.netloc.rpartition(':')[0]}:{network.port}"
+        told: list[bool] = []
         cut = ReplicationStream(
-            f"{parts._replace(netloc=host).geturl()}?options=-c%20wal_sender_timeout%3D3s", slot="cut", publication="followed"
+            parts._replace(netloc=host).geturl(), slot="cut", publication="followed", on_silence=lambda: told.append(cut.flows)
         )
         followed.streams.append(cut)
         await cut.attach()
         network.freeze()
         with pytest.raises(StreamEnded, match="said nothing"):
             await asyncio.wait_for(cut.next(), 20)
-    followed.run("insert into notes values (1)")
+        assert told == [False]
+        followed.run("insert into notes values (1)")
+        await cut.attach()  # Postgres has not noticed that nobody reads there any more
+        assert ids(await followed.changes(cut, 1)) == [1]
     assert quiet.flows
     assert ids(await followed.changes(quiet, 1)) == [1]
