@@ -59,3 +59,17 @@ def test_connections_fit_every_width(inspector: Inspector, width: int) -> None:
     expect(inspector.dialog).to_be_visible()
     if width < 760:
         narrow(inspector.page)
+
+
+def test_on_a_phone_every_value_of_a_connection_is_in_sight(inspector: Inspector) -> None:
+    inspector.watch("alice")
+    inspector.page.set_viewport_size({"width": 420, "height": 860})
+    inspector.page.evaluate("location.hash = 'section=connections'")
+    row = inspector.page.get_by_role("main", name="Connections").locator("tbody tr").first
+    for words in ("From", "For", "Sent", "Dropped", "Queue"):
+        expect(row.locator(f"td[data-l={words}]")).to_be_in_viewport(ratio=1)
+    row.get_by_role("button").click()
+    expect(inspector.dialog).to_be_visible()
+    box = inspector.dialog.bounding_box()
+    assert box is not None
+    assert (round(box["y"] + box["height"]), box["height"] < 400) == (860, True)

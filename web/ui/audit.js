@@ -142,7 +142,7 @@ function Trail() {
 function Entries({ answer, busy }) {
   const first = answer.offset + 1;
   const last = answer.offset + answer.entries.length;
-  return html`<div class="scroll-x"><table class="ptab trail">
+  return html`<div class="scroll-x"><table class="ptab ptab--stack trail">
       <thead><tr><th scope="col">When</th><th scope="col">Action</th><th scope="col">What</th><th scope="col">Administrator</th><th scope="col">Session</th>
         <th scope="col">From</th></tr></thead>
       <tbody>${answer.entries.map((entry) => html`<${EntryRow} key=${entry.id} entry=${entry} />`)}</tbody>
@@ -164,9 +164,9 @@ function EntryRow({ entry }) {
     <th scope="row"><time datetime=${entry.at} title=${entry.at}>${dayOf(time)} ${clockTime(time)}</time></th>
     <td><span class=${`tag ${BAD.has(entry.action) ? "tag--warn" : ""}`}>${action}</span></td>
     <td class="what"><${Detail} detail=${entry.detail} /></td>
-    <td>${admin && html`<button type="button" class="link" title=${`Only ${admin}`} onClick=${() => filterTrail({ admin_user_id: admin })}><code>${shortId(admin)}</code></button>`}</td>
-    <td>${session && html`<button type="button" class="link" title=${`Only session ${session}`} onClick=${() => filterTrail({ session_id: session })}><code>${shortId(session)}</code></button>`}</td>
-    <td class="from" title=${entry.user_agent ?? ""}>${entry.ip_address ?? ""}</td>
+    <td data-l=${admin && "By"}>${admin && html`<button type="button" class="link" title=${`Only ${admin}`} onClick=${() => filterTrail({ admin_user_id: admin })}><code>${shortId(admin)}</code></button>`}</td>
+    <td data-l=${session && "Session"}>${session && html`<button type="button" class="link" title=${`Only session ${session}`} onClick=${() => filterTrail({ session_id: session })}><code>${shortId(session)}</code></button>`}</td>
+    <td class="from" data-l=${entry.ip_address && "From"} title=${entry.user_agent ?? ""}>${entry.ip_address ?? ""}</td>
   </tr>`;
 }
 
@@ -211,7 +211,7 @@ function Sessions() {
       onChange=${(event) => ((activeOnly.value = event.currentTarget.checked), (sessionOffset.value = 0))} /><span>Only those that run now</span></label>
       <span class="filters-do"><${Button} icon="i-refresh" disabled=${asked.busy} onClick=${readSessions}><span>Read again</span><//></span></div>
     <${Answer} asked=${asked} words="Reading the sessions." lines=${8} again=${readSessions}>${(answer) => answer.sessions.length
-      ? html`<div class="scroll-x"><table class="ptab trail"><thead><tr><th scope="col">Began</th><th scope="col">As</th><th scope="col">Reason</th><th scope="col">Lasted</th>
+      ? html`<div class="scroll-x"><table class="ptab ptab--stack trail"><thead><tr><th scope="col">Began</th><th scope="col">As</th><th scope="col">Reason</th><th scope="col">Lasted</th>
           <th scope="col" class="r">Delivered</th><th scope="col" class="r">Denied</th><th scope="col" class="r">Queries</th><th scope="col" class="r">Traces</th></tr></thead>
           <tbody>${answer.sessions.map((one) => html`<${SessionRow} key=${one.id} one=${one} />`)}</tbody></table></div>
         <p class="pager"><span>${count(sessionOffset.value + 1)} to ${count(sessionOffset.value + answer.sessions.length)} of ${count(answer.total)}</span><span class="grow"></span>
@@ -229,6 +229,6 @@ function SessionRow({ one }) {
   return html`<tr><th scope="row"><button type="button" class="link" title="Entries of this session" onClick=${show}>
       <time datetime=${one.started_at}>${dayOf(began)} ${clockTime(began)}</time></button></th>
     <td>${one.target_role} <span class="dim" title=${one.target_user_id ?? ""}>${one.target_user_id ? shortId(one.target_user_id) : one.impersonation_type}</span></td>
-    <td class="what">${one.reason}</td><td>${lasted} <span class="dim">${why}</span></td>
-    ${["delivered", "denied", "queries", "traces"].map((name) => html`<td class="r" key=${name}>${one[name] === undefined ? "" : count(one[name])}</td>`)}</tr>`;
+    <td class="what">${one.reason}</td><td data-l="Lasted">${lasted} <span class="dim">${why}</span></td>
+    ${["Delivered", "Denied", "Queries", "Traces"].map((words) => [words, words.toLowerCase()]).map(([words, name]) => html`<td class="r" key=${name} data-l=${words}>${one[name] === undefined ? "" : count(one[name])}</td>`)}</tr>`;
 }

@@ -33,7 +33,7 @@ export function ConnectionsPage() {
 function Listed({ n }) {
   if (!n) return html`<${Nothing} title="Nobody is connected."><p>A client that opens a socket is listed here.</p><//>`;
   if (!found.value.length) return html`<${Nothing} title="No connection has that."><p><${Button} onClick=${() => (find.value = "")}><span>Show all ${n}</span><//></p><//>`;
-  return html`<div class="scroll-x"><table class="ptab conns">
+  return html`<div class="scroll-x"><table class="ptab ptab--stack conns">
     <thead><tr><th scope="col">Who</th><th scope="col">Channels</th><th scope="col">From</th><th scope="col" class="r">For</th><th scope="col" class="r">Sent</th>
       <th scope="col" class="r">Dropped</th><th scope="col" class="r">Queue</th><th scope="col"><span class="vh">End</span></th></tr></thead>
     <tbody>${found.value.map((one) => html`<${ConnectionRow} key=${one.id} one=${one} />`)}</tbody></table></div>`;
@@ -48,13 +48,13 @@ function ConnectionRow({ one }) {
   return html`<tr>
     <th scope="row"><span>${one.role || html`<span class="dim">no channel yet</span>`}</span> ${one.subject && html`<code title=${one.subject}>${shortId(one.subject)}</code>`}
       ${one.impersonation && html`<span class="tag" title=${`Session ${one.impersonation.session_id}, looked through by ${one.impersonation.actor}`}><${Icon} name="i-eye" />looked through</span>`}</th>
-    <td class="what" title=${names.join(", ")}>${names.slice(0, 3).join(", ")}${names.length > 3 && html`<span class="dim"> and ${names.length - 3} more</span>`}
+    <td class="what" data-l="Channels" title=${names.join(", ")}>${names.slice(0, 3).join(", ")}${names.length > 3 && html`<span class="dim"> and ${names.length - 3} more</span>`}
       ${!names.length && html`<span class="dim">none</span>`}</td>
-    <td><code title=${`connection ${one.id}, protocol ${one.vsn}`}>${one.peer}</code></td>
-    <td class="r">${duration(Math.max(0, now.value - one.opened_at * 1000))}</td>
-    <td class="r">${count(one.sent)} <span class="dim">${bytes(one.sent_bytes)}</span></td>
-    <td class=${`r ${one.dropped ? "bad" : ""}`}>${count(one.dropped)}</td>
-    <td class="r">${one.queued_bytes ? bytes(one.queued_bytes) : "empty"}</td>
+    <td data-l="From"><code title=${`connection ${one.id}, protocol ${one.vsn}`}>${one.peer}</code></td>
+    <td class="r" data-l="For">${duration(Math.max(0, now.value - one.opened_at * 1000))}</td>
+    <td class="r" data-l="Sent">${count(one.sent)} <span class="dim">${bytes(one.sent_bytes)}</span></td>
+    <td data-l="Dropped" class=${`r ${one.dropped ? "bad" : ""}`}>${count(one.dropped)}</td>
+    <td class="r" data-l="Queue">${one.queued_bytes ? bytes(one.queued_bytes) : "empty"}</td>
     <td class="r"><${Button} cls="btn--small" aria-label=${`Disconnect ${whoOf(one)} from ${one.peer}`}
       onClick=${() => (dialog.value = { kind: "disconnect", connection: one })}><span>Disconnect</span><//></td>
   </tr>`;
@@ -76,7 +76,7 @@ export function DisconnectDialog({ connection }) {
     }
   };
   const topics = connection.topics.length;
-  return html`<${Dialog} title=${`Disconnect ${whoOf(connection)}?`} onClose=${closeDialog} cls="dialog--small">
+  return html`<${Dialog} title=${`Disconnect ${whoOf(connection)}?`} onClose=${closeDialog} cls="dialog--small dialog--confirm">
     <div class="dl-body dl-body--one"><p>The socket from <code>${connection.peer}</code> is closed at once${topics ? `, and with it ${count(topics)} ${topics === 1 ? "channel" : "channels"}` : ""}.
       A client that comes back by itself connects again as long as its token is good. This is recorded under your name.</p></div>
     ${problem && html`<p class="dl-problem" role="alert"><${Icon} name="i-error" />${problem}</p>`}

@@ -59,7 +59,7 @@ export function Diff({ message, receipt }) {
 }
 
 function heading(name, type) {
-  return html`<th scope="row"><span class="col">${name}</span>${type && html`<span class="typ">${type}</span>`}</th>`;
+  return html`<th scope="row"><span class="col">${name}</span>${type && html`<span class="typ" title=${type}>${type}</span>`}</th>`;
 }
 
 function Line({ line, op }) {
