@@ -107,6 +107,8 @@ class RoundTrips:
         except TimeoutError as error:
             if not limit.expired():
                 raise
+            if not self._unanswered:  # it was this process that had no time
+                return results
             raise Stuck(results) from error
 
     async def _answers(self, results: list[PGresult], limit: asyncio.Timeout, patience: float | None) -> list[PGresult]:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
@@ -127,3 +128,8 @@ async def test_what_does_not_come_back_is_named_and_what_came_before_it_is_kept(
     with pytest.raises(Stuck) as stuck:
         await trips.ask(Statement("select 1", promptly=True), nap, Statement("select pg_sleep(60)"), nap, patience=0.5)
     assert [result.get_value(0, 0) for result in stuck.value.results] == [b"1", b""]
+
+
+async def test_who_had_no_time_to_look_takes_the_answer_that_came_meanwhile(trips: RoundTrips) -> None:
+    asyncio.get_running_loop().call_later(0.05, time.sleep, 0.6)
+    assert len(await trips.ask(Statement("select pg_sleep(0.2)"), patience=0.4)) == 1
