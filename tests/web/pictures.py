@@ -70,7 +70,11 @@ def compare(inspector: Inspector, life: Life) -> None:
         inspector.become(name)
     inspector.compare()
     life.goes_on(26)
+    inspector.page.keyboard.press("Escape")
+    inspector.page.locator("#messages").focus()
     inspector.page.keyboard.press("End")
+    inspector.page.get_by_text("Not following").wait_for(state="hidden")
+    inspector.page.wait_for_timeout(500)
     inspector.row("UPDATE", "tweets", "→").last.click()
     inspector.page.mouse.move(700, 880)
 
