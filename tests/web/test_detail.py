@@ -57,6 +57,21 @@ def test_numbers_beyond_what_a_double_holds_stay_exact(inspector: Inspector, dat
     database.execute("delete from tweets")
 
 
+def test_a_value_that_did_not_come_says_why(inspector: Inspector, database: psycopg.Connection[Any]) -> None:
+    inspector.watch("alice")
+    statement = "insert into tweets (user_id, content) values (%s, repeat('large', 300000)) returning id"
+    key = database.execute(statement, [inspector.demo.user("alice")]).fetchone()
+    inspector.row("INSERT", "tweets").click()
+    expect(inspector.detail.get_by_role("row", name="content")).to_contain_text("left out: the event was too large")
+    database.execute("delete from tweets where id = %s", key)
+    inspector.row("DELETE", "tweets").click()
+    expect(inspector.detail.get_by_role("row", name="content")).to_contain_text("left out: the event was too large")
+    database.execute("insert into countries (id, name) values (4712, 'Gone')")
+    database.execute("delete from countries where id = 4712")
+    inspector.row("DELETE", "countries").click()
+    expect(inspector.detail.get_by_role("row", name="name")).to_contain_text("not in replica identity")
+
+
 def test_timing_says_what_was_measured_and_what_was_estimated(inspector: Inspector, database: psycopg.Connection[Any]) -> None:
     inspector.watch("alice")
     tweet(database, inspector.demo, "on time")

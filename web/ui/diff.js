@@ -48,7 +48,7 @@ export function Diff({ message, receipt }) {
         </thead>
       <tbody>
         ${open.map((line) => html`<${Line} key=${line.name} line=${line} op=${data.type} />`)}
-        ${missing(message, data, role).map(
+        ${[...leftOut(data, lines), ...missing(message, data, role)].map(
           ({ name, type, why, icon }) => html`<tr class="odd" key=${name}>
           ${heading(name, type)}<td colspan="2">${icon && html`<${Icon} name=${icon} />`}${why}</td></tr>`,
         )}
@@ -76,6 +76,15 @@ function Line({ line, op }) {
 function shown(value) {
   if (value === null) return html`<i class="null">null</i>`;
   return asText(value);
+}
+
+/** Columns that came without any value, and why: the event was too large, or the log does not repeat what is stored out of line. */
+function leftOut(data, lines) {
+  const errors = Array.isArray(data.errors) ? data.errors : [];
+  const large = errors.some((error) => String(error).includes("413"));
+  const logged = data.type === "DELETE" ? "not in replica identity" : "unchanged and stored out of line (TOAST), so not in the log";
+  const why = large ? "left out: the event was too large" : logged;
+  return lines.filter((line) => !line.hasWas && !line.hasNow).map(({ name, type }) => ({ name, type, why, icon: "" }));
 }
 
 /** Columns of the table that did not come, and why. */
