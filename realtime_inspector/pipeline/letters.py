@@ -2,9 +2,10 @@
 
 import asyncio
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any, Final, Protocol
 
 import orjson
@@ -27,6 +28,12 @@ LARGEST: Final = 3_000_000
 PACE_BYTES: Final = 65_536
 """After so many bytes the sockets that they went to get a moment to take them."""
 AGAIN_SECONDS: Final = 1.0
+RECENT: Final = 10_000
+"""Messages of which it is known that they were handed over, should the log be lost."""
+KNOWN_SECONDS: Final = 600.0
+"""So long a new log may still bring what was committed when it began."""
+OVERLAP_SECONDS: Final = 10.0
+"""What was sent so long before the log was lost may have been committed after it: then it is not told by its time."""
 _log = structlog.get_logger(__name__)
 
 
@@ -64,6 +71,14 @@ class Letters:
         self.receiver: Receiver | None = None
         self.counts: Counter[str] = Counter()
         """Messages by what became of them."""
+        self._at = 0.0
+        """The newest commit of which the messages were handed over, seconds since 1970."""
+        self._recent: deque[str] = deque(maxlen=RECENT)
+        self._missing: float | None = None
+        """Since when the log was lost."""
+        self._known: set[str] = set()
+        self._known_until = 0.0
+        """What was handed over, and may come in the new log as well."""
         self.attached = asyncio.Event()
 
     @classmethod
@@ -81,10 +96,29 @@ class Letters:
         if self._mark is None:
             return
         if epoch != self._epoch:
-            first, self._epoch = not self._epoch, epoch
             self._done = await self._mark.load(epoch)
-            self._late = written if first and self._done != BEGINNING else 0
+            self._late = written if not self._epoch and self._done != BEGINNING else 0
+            self._epoch = epoch
+            if self._missing is not None and self._done == BEGINNING:  # otherwise another process has gone on
+                await self._recover(self._mark, self._missing)
+        self._missing = None
         self.attached.set()
+
+    def lose(self, saved_at: float) -> None:
+        """The log is lost: what is committed until `begin` will not come in it. `saved_at`: when an earlier process was done."""
+        if self._missing is None:
+            self._missing = max(self._at, saved_at) or None
+
+    async def _recover(self, mark: Mark, since: float) -> None:
+        """Hands over what is kept in the table since then. It is late: who was cut off comes back to it."""
+        self._known, self._known_until = set(self._recent), monotonic() + KNOWN_SECONDS
+        try:
+            async for rows in mark.kept(since - OVERLAP_SECONDS):
+                fresh = [row for row in rows if row["id"] not in self._known]
+                await self.hand_over([letter for row in fresh for letter in self._letter(row, BEGINNING, late=True)])
+                self._known.update(row["id"] for row in fresh)
+        except RealtimeError as error:  # changes must flow again
+            _log.warning("messages_not_read", reason=error.text, remedy=error.remedy)
 
     async def run(self) -> None:
         """Hands over what triggers have noted, for ever. What was sent while no process was there is late."""
@@ -116,6 +150,9 @@ class Letters:
         """Hands over the messages of a batch; returns the batch without them."""
         rest, letters = self.take(batch)
         await self.hand_over(letters)
+        self._at = max(self._at, batch[-1].committed_at / 1e6)
+        if self._known and monotonic() > self._known_until:
+            self._known.clear()
         return rest
 
     def take(self, batch: Sequence[Transaction]) -> tuple[Sequence[Transaction], list[Letter]]:
@@ -136,6 +173,9 @@ class Letters:
         assert self.receiver is not None or not letters
         size, forums = 0, set()
         for letter in letters:
+            if letter.broadcast.id in self._known:
+                self._done = letter.position
+                continue
             try:
                 await self.receiver.hand_over(letter.forum, letter.broadcast)  # type: ignore[union-attr]
                 self.counts["delivered"] += 1
@@ -143,6 +183,7 @@ class Letters:
                 self.counts["failed"] += 1
                 _log.exception("broadcast_not_delivered", error_id=secrets.token_hex(4), id=letter.broadcast.id)
             self._done = letter.position
+            self._recent.append(letter.broadcast.id)
             size += len(letter.broadcast.payload)
             forums.add(letter.forum)
             if size >= PACE_BYTES:

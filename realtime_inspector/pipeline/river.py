@@ -259,6 +259,7 @@ class Pipeline:
         is written after that may be missing.
         """
         self._lost = self.state.epoch if self.state else ""
+        self.letters.lose(self.state.saved_at if self.state else 0.0)
         self._gap = gap
         self._memory.clear()
         self._watch.forget()

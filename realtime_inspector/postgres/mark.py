@@ -1,7 +1,9 @@
 """Remembers which broadcast of the database was the last that was handed over, so that none comes twice after a restart."""
 
 import asyncio
-from typing import Final
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 import structlog
 
@@ -11,6 +13,8 @@ from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.line import Line
 
 AGAIN_SECONDS: Final = 1.0
+PAGE: Final = 25
+"""Messages that are read at once; each may have 3 MB."""
 log = structlog.get_logger(__name__)
 
 
@@ -37,6 +41,17 @@ class Mark:
         self._wanted = self._saved = BEGINNING if row is None else Position(row["commit_lsn"], row["place"])
         return self._saved
 
+    async def kept(self, since: float) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        """Page by page all messages since then, seconds since 1970. Raises DatabaseUnavailable."""
+        after: tuple[object, ...] = (datetime(1970, 1, 1), 0, "(0,0)")
+        while True:
+            async with self._line.asking() as connection:
+                page = await connection.fetch(sql.load("kept_messages"), since, *after, PAGE)
+            if not page:
+                return
+            yield [*map(dict, page)]
+            after = page[-1]["inserted_at"], page[-1]["source"], page[-1]["place"]
+
     def save(self, position: Position) -> None:
         """Everything up to there was handed over."""
         self._wanted = position
@@ -45,9 +60,9 @@ class Mark:
 
     async def close(self) -> None:
         """Waits until the last position is written, or cannot be."""
-        if self._saving is not None:
-            await asyncio.wait([self._saving], timeout=AGAIN_SECONDS)
-            self._saving.cancel()
+        if (saving := self._saving) is not None:
+            await asyncio.wait([saving], timeout=AGAIN_SECONDS)
+            saving.cancel()
 
     async def _keep_saving(self) -> None:
         try:

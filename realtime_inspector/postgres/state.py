@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
 import structlog
@@ -33,6 +33,8 @@ class State:
     position: int
     floor: int
     log: str = ""
+    saved_at: float = field(default=0.0, compare=False)
+    """When that was written, by the database's clock; seconds since 1970."""
 
 
 class Fleeting:
@@ -140,13 +142,14 @@ class Bookmark:
             log.warning("position_not_saved", reason=str(error))
 
     async def _load(self, connection: Connection) -> State | None:
-        query = "select epoch, secret, position, floor, log from realtime_inspector.slots where slot = $1"
+        columns = "epoch, secret, position, floor, log, extract(epoch from updated_at)::float8 as saved_at"
+        query = f"select {columns} from realtime_inspector.slots where slot = $1"
         row = await connection.fetchrow(query, self._slot)
         if row is None:
             return None
         self._epoch, self._wanted, self._log = row["epoch"], (row["position"], row["floor"]), row["log"]
         self._saved = self._wanted
-        return State(row["epoch"], row["secret"], row["position"], row["floor"], row["log"])
+        return State(row["epoch"], row["secret"], row["position"], row["floor"], row["log"], row["saved_at"])
 
     async def _keep_saving(self) -> None:
         try:

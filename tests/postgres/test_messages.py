@@ -1,6 +1,8 @@
 """What `init` makes of realtime.messages, and that it leaves alone what Supabase has made there."""
 
 import secrets
+import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import psycopg
@@ -8,9 +10,25 @@ import pytest
 from psycopg import errors
 
 from realtime_inspector.doctor.facts import MESSAGES
-from realtime_inspector.model import Extension, Identity, Right
+from realtime_inspector.model import (
+    Change,
+    Column,
+    Extension,
+    Forum,
+    Identity,
+    Operation,
+    Position,
+    Relation,
+    ReplicaIdentity,
+    Right,
+    Transaction,
+)
+from realtime_inspector.pipeline.letters import Letters
+from realtime_inspector.postgres.line import Line
+from realtime_inspector.postgres.mark import Mark
 from realtime_inspector.postgres.permissions import Permissions
 from realtime_inspector.postgres.setup import Options, prepare
+from realtime_inspector.protocol.broadcast import Broadcast
 from tests.postgres.test_setup import SUPABASE, address, ask, dump
 
 THEIRS = """
@@ -133,3 +151,66 @@ async def test_each_role_writes_only_where_a_policy_lets_it(database: str) -> No
         assert session.execute("select topic, private, payload ->> 'id' = id::text from realtime.messages").fetchall() == [
             ("open", True, True)
         ]
+
+
+class Listening:
+    """Whoever receives messages."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def hand_over(self, _forum: Forum, sent: Broadcast, /) -> None:
+        self.heard.append(sent.event)
+
+    async def pace(self, _forums: Collection[Forum], /) -> None:
+        pass
+
+
+def logged(row: tuple[str, str, str], lsn: int) -> Transaction:
+    """The insertion of a message as the log has it."""
+    names = ("id", "event", "topic", "extension", "payload", "private")
+    relation = Relation(1, "realtime", "messages", ReplicaIdentity.DEFAULT, tuple(Column(name, 25) for name in names))
+    change = Change(Position(lsn, 0), Operation.INSERT, relation, (*row, "broadcast", "{}", "t"))
+    return Transaction(None, lsn, int(time.time() * 1e6), (change,), lsn)
+
+
+async def test_what_the_table_gave_for_a_lost_log_does_not_come_again_in_the_new_one(database: str) -> None:
+    made = await prepare(database, SUPABASE)
+    line, listening = Line(made.env["RTI_READER_URL"], purpose="test", statement_timeout_ms=5_000), Listening()
+    letters = Letters(Mark(line, "slot"))
+    letters.receiver = listening
+    send = "select realtime.send('{}', event, 'room') from unnest(array[%s]) event"
+    query = "select id::text, event, topic from realtime.messages order by inserted_at"
+    try:
+        await letters.begin("first", 0)
+        ask(database, send % "'a', 'b'")
+        a, b = ask(database, query)
+        await letters.deliver([logged(a, 10)])
+        letters.lose(0.0)
+        ask(database, send % "'c'")
+        await letters.begin("second", 20)
+        assert listening.heard == ["a", "b", "c"]
+        ask(database, send % "'d'")
+        for lsn, row in enumerate((a, b, *ask(database, query)[2:]), 21):
+            await letters.deliver([logged(row, lsn)])
+        assert listening.heard == ["a", "b", "c", "d"]
+    finally:
+        await letters.close()
+        line.close()
+
+
+async def test_a_log_that_another_process_has_gone_on_with_is_not_lost(database: str) -> None:
+    made = await prepare(database, SUPABASE)
+    line, listening = Line(made.env["RTI_READER_URL"], purpose="test", statement_timeout_ms=5_000), Listening()
+    letters = Letters(Mark(line, "slot"))
+    letters.receiver = listening
+    try:
+        await letters.begin("first", 0)
+        ask(database, "select realtime.send('{}', 'a', 'room')")
+        ask(database, "insert into realtime_inspector.broadcast_marks values ('slot', 'second', 10, 0)")
+        letters.lose(time.time())
+        await letters.begin("second", 20)
+        assert listening.heard == []
+    finally:
+        await letters.close()
+        line.close()

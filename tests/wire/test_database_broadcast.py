@@ -1,6 +1,7 @@
 """What the database broadcasts, what is replayed and what is kept: in order, once, also when the service was away."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Literal
 
@@ -341,6 +342,48 @@ async def test_old_partitions_are_dropped_and_new_ones_made(database: str) -> No
         assert made.run("select * from realtime_inspector.keep_partitions(72)") == [(0, 1)]
         assert len(made.run(PARTITIONS)) == len(before) - 1 == 5
         assert made.run("select to_regclass('realtime.messages_of_ours') is not null") == [(True,)]
+
+
+async def test_what_was_sent_while_the_slot_was_lost_is_handed_over_once(database: str) -> None:
+    async with world(database) as made, client(made.service, key=person(ALICE)) as alice:
+        await enter(alice)
+        made.run(SEND, True, 1, 5)
+        await broadcasts(alice, 5)
+        with psycopg.connect(database) as writer:  # no slot is made before this ends
+            writer.execute(SEND, [True, 6, 6])
+            drop(made)
+            made.run(SEND, True, 7, 9)
+            writer.commit()
+        assert sorted(inner(each)["number"] for each in await broadcasts(alice, 4)) == [6, 7, 8, 9]
+        made.run(SEND, True, 10, 10)
+        assert [inner(each)["number"] for each in await broadcasts(alice, 1)] == [10]
+        await alice.alive()
+
+
+def drop(made: World) -> None:
+    """The slot, although the service keeps attaching to it."""
+    slot = made.env["RTI_SLOT"]
+    while made.run("select 1 from pg_replication_slots where slot_name = %s", slot):
+        made.run("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s and active", slot)
+        with contextlib.suppress(psycopg.errors.ObjectInUse):
+            made.run("select pg_drop_replication_slot(%s)", slot)
+
+
+async def test_what_was_sent_while_no_service_was_there_and_the_slot_was_lost_is_handed_over(database: str) -> None:
+    env = await prepared(database)
+    async with running(database, env) as made, client(made.service, key=person(ALICE)) as alice:
+        await enter(alice)
+        made.run(SEND, True, 1, 1)
+        await broadcasts(alice, 1)
+    made.run("select pg_drop_replication_slot(%s)", env["RTI_SLOT"])
+    made.run("update realtime.messages set inserted_at = inserted_at - interval '1 minute'")
+    made.run(SEND, True, 2, 30)
+    async with running(database, env) as again, client(again.service, key=person(ALICE)) as alice:
+        await enter(alice)
+        assert [inner(each)["number"] for each in await broadcasts(alice, 29)] == list(range(2, 31))
+        again.run(SEND, True, 31, 31)
+        assert [inner(each)["number"] for each in await broadcasts(alice, 1)] == [31]
+        await alice.alive()
 
 
 async def test_with_triggers_as_the_source_a_transaction_that_takes_long_loses_nothing(database: str) -> None:
