@@ -41,7 +41,6 @@ def configure(level: str) -> None:
         processors=[structlog.stdlib.filter_by_level, _seldom, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
     handler = _StandardError()
     handler.setFormatter(
