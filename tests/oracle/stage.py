@@ -2,17 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from realtime_inspector.model import Binding
+from realtime_inspector.model import Binding, Position
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.ports import Outlet
 from realtime_inspector.settings import Settings
-from realtime_inspector.visibility.audience import Returning
+from realtime_inspector.visibility.audience import Audience, Returning
 from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.memory import RowId, Sent
 from tests.oracle.listeners import Laggard, Listener, Wish
 from tests.oracle.people import PEOPLE, WATCHING
 from tests.oracle.tables import filters
@@ -27,14 +29,25 @@ SELECTED = ("tag", "n")
 
 
 class Noting(Index[Any]):
-    """Keeps who was set aside."""
+    """Keeps who was set aside, from here or while it caught up."""
 
     def __init__(self, departed: set[Any]) -> None:
         super().__init__()
         self._departed = departed
 
+    def begin_round(self) -> tuple[Position, dict[Audience[Any], Mapping[RowId, Sent]]] | None:
+        begun = super().begin_round()
+        if begun is not None and self.behind is not None:
+            self.behind.depart = partial(self._noted, self.behind.depart)
+        return begun
+
     def depart(self, *arguments: Any) -> dict[tuple[Any, str], Returning]:
-        left = super().depart(*arguments)
+        return self._noted(super().depart, *arguments)
+
+    def _noted(
+        self, depart: Callable[..., dict[tuple[Any, str], Returning]], *arguments: Any
+    ) -> dict[tuple[Any, str], Returning]:
+        left = depart(*arguments)
         self._departed.update(outlet for outlet, _ in left)
         return left
 

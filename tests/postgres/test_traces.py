@@ -13,6 +13,7 @@ from realtime_inspector.model import Identity
 from realtime_inspector.pipeline import inquiry
 from realtime_inspector.postgres import tracer
 from realtime_inspector.postgres.roundtrip import Statement
+from realtime_inspector.postgres.snapshot import SnapshotReader
 from realtime_inspector.visibility import trace
 from realtime_inspector.visibility.trace import Circumstances, Outcome, PolicyTrace
 from tests.oracle.people import OWNERS
@@ -55,9 +56,9 @@ def null_counts_as_true(patch: pytest.MonkeyPatch) -> None:
 
 
 def membership_without_usage_counts(patch: pytest.MonkeyPatch) -> None:
-    genuine = tracer.Tracing.circumstances
+    genuine = SnapshotReader.circumstances
 
-    async def circumstances(self: tracer.Tracing, oid: int, roles: list[str]) -> dict[str, Circumstances]:
+    async def circumstances(self: SnapshotReader, oid: int, roles: list[str]) -> dict[str, Circumstances]:
         found = await genuine(self, oid, roles)
         return {
             role: msgspec.structs.replace(
@@ -67,7 +68,7 @@ def membership_without_usage_counts(patch: pytest.MonkeyPatch) -> None:
             for role, each in found.items()
         }
 
-    patch.setattr(tracer.Tracing, "circumstances", circumstances)
+    patch.setattr(SnapshotReader, "circumstances", circumstances)
 
 
 def claims_are_another_identitys(patch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,7 @@ async def test_a_revoked_admin_has_no_right_left(service: Service, pool: Any) ->
     assert await sign_in(service)
     assert (await service.ask("GET", ME, bearer=started[0]["access_token"])).status_code == 401
     assert [action for action, _ in await actions(service)] == [
-        *("login", "started", "started", "admin_revoked", "revoked", "revoked", "admin_reinstated", "login")
+        *("login", "started", "started", "admin_revoked", "revoked", "revoked", "admin_reinstated", "login", "refused", "refused")
     ]
 
 
