@@ -1,5 +1,7 @@
 """Collects what lints judge: the catalogue, and what becomes of asking as each role; changes nothing and reads no row."""
 
+from contextlib import suppress
+
 import asyncpg
 import msgspec
 
@@ -50,7 +52,16 @@ async def _catalogue(connection: Connection, settings: Settings) -> LintFacts:
 
 
 async def collect(settings: Settings) -> LintFacts:
-    """As the evaluator's login, which may become the roles in question and can read the catalogue."""
+    """As the evaluator's login, which may become the roles in question and can read the catalogue. Raises DatabaseUnavailable."""
+    with suppress(*FAULTS):  # a table or a policy that goes meanwhile is a fault once
+        return await _collected(settings)
+    try:
+        return await _collected(settings)
+    except FAULTS as error:
+        raise DatabaseUnavailable(f"The catalogue cannot be read: {error}", hint="Run `realtime-inspector doctor`.") from error
+
+
+async def _collected(settings: Settings) -> LintFacts:
     timeout = settings.statement_timeout_ms
     tracer = Tracer(settings.evaluator_url, statement_timeout_ms=timeout, search_path=settings.search_path)
     try:
@@ -65,8 +76,6 @@ async def collect(settings: Settings) -> LintFacts:
         for table in protected:
             failures += await _asked(tracer, table, shapes[table.oid]) if table.oid in shapes else ()
         return msgspec.structs.replace(facts, failures=tuple(failures))
-    except FAULTS as error:
-        raise DatabaseUnavailable(f"The catalogue cannot be read: {error}", hint="Run `realtime-inspector doctor`.") from error
     finally:
         await tracer.close()
 

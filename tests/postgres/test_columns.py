@@ -76,7 +76,7 @@ async def test_a_column_that_is_revoked_is_neither_sent_nor_filtered_on_from_the
     await changed(service, table, 2)
     told = [plain, selecting, everything]
     assert [kinds(each)[:3] for each in told] == [["INSERT", "UPDATE", "DELETE"]] * 3
-    assert "s2" not in str([each.received for each in told])
+    assert "'s2'" not in str([each.received for each in told])
     assert all("secret" not in [column["name"] for column in data["columns"]] for each in told for data in each.data)
     assert [each.data for each in filtering] == [[]] * len(filters)
     assert {verdict["reason"] for each in filtering for verdict in each.verdicts} == {"no_privilege"}
@@ -114,14 +114,14 @@ async def test_names_that_columns_swap_take_no_privilege_along(engine: Engine, s
     """The stream has described the table before, and describes it anew only with the next change after the renaming."""
     service = await start(SCHEMA + f"revoke select (secret) on {table} from limited;")
     limited = await service.join(LIMITED, table)
-    filtering = await service.join(LIMITED, table, filter="body=like.%s1%")
-    engine.run(f"insert into {table} (id, body, secret) values (1, 'b', 's1'), (2, 'b', 's1')")
+    filtering = await service.join(LIMITED, table, filter="body=like.%hush 1%")
+    engine.run(f"insert into {table} (id, body, secret) values (1, 'b', 'hush 1'), (2, 'b', 'hush 1')")
     await limited.until(2)
     engine.run(f"begin; delete from {table} where id = 1; {RENAMES.format(table, 'body', 'secret')} delete from {table}; commit")
     await service.settled()
-    engine.run(f"insert into {table} (id, secret, body) values (3, 'b', 's1')")
+    engine.run(f"insert into {table} (id, secret, body) values (3, 'b', 'hush 1')")
     await service.settled()
-    assert "s1" not in str(limited.received)
+    assert "hush 1" not in str(limited.received)
     assert kinds(limited)[-1] == "INSERT"
     assert limited.data[-1]["record"] == {"id": 3, "secret": "b"}
     assert filtering.data == []

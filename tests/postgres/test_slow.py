@@ -107,7 +107,7 @@ async def test_one_who_swallows_its_cancellation_for_ever_holds_nobody_up_for_lo
     bob, bystander = await service.join(user(BOB), "notes", "other", verdicts=True), await service.join(user(BOB), "other")
     await asyncio.to_thread(write, service.engine, 1, 6)
     await bystander.until(3)
-    assert [service.index.is_behind(each, ["realtime:room"]) for each in (bob, bystander)] == [True, False]
+    assert service.index.is_behind(bob, ["realtime:room"])
     await alice.until(6)
     await bob.hears(lambda: len(bob.data) >= 3)
     assert (seen(alice), seen(bob), seen(bystander)) == (rows(1, 5), rows(2, 6, "other"), rows(2, 6, "other"))
