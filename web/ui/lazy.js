@@ -29,8 +29,12 @@ export function Lazy({ load, ...props }) {
       (error) => setProblem(error instanceof Error ? error.message : String(error)),
     );
   };
-  useEffect(() => void (loaded.has(load) || fetchIt()), [load]);
   const Loaded = loaded.get(load);
+  useEffect(() => {
+    if (Loaded) return;
+    if (loaded.has(load)) redraw((n) => n + 1); // fetched ahead since this was drawn
+    else fetchIt();
+  }, [load]);
   if (Loaded) return html`<${Loaded} ...${props} />`;
   if (!problem) return null;
   return html`<div class="quiet" role="alert"><h2>This part of the page could not be fetched.</h2><p>${problem}</p>
