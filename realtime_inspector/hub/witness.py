@@ -4,7 +4,6 @@ A join is written down before any row is delivered; when the trail cannot be wri
 written down now and then, and when the service stops.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Final, Protocol
@@ -13,10 +12,9 @@ import structlog
 
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.model import Binding, Token
+from realtime_inspector.server.flushing import flush_every
 
 FLUSH_SECONDS: Final = 10.0
-LAST_SECONDS: Final = 1.0
-"""How long the last flush may take when the service stops."""
 JOINS: Final = 100
 """Different channels of one impersonation that are written down; then one entry says that there are more."""
 NoteJoin = Callable[[Token, str, bool, Sequence[Binding]], Awaitable[None]]
@@ -66,13 +64,7 @@ class Witness:
 
     async def run(self) -> None:
         """Writes down what was counted, for ever, and once more in the end."""
-        try:
-            while True:
-                await asyncio.sleep(FLUSH_SECONDS)
-                await self.flush()
-        finally:
-            async with asyncio.timeout(LAST_SECONDS):
-                await self.flush()
+        await flush_every(FLUSH_SECONDS, self.flush)
 
     async def flush(self) -> None:
         """One entry for each session under which something was decided since the last one."""

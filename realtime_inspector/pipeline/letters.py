@@ -139,6 +139,9 @@ class Letters:
                     _log.warning("messages_not_read", reason=error.text, remedy=error.remedy)
                 self._fault = error
                 await asyncio.sleep(AGAIN_SECONDS)
+            except Exception:  # a fault of ours: it must not be silent, nor end this task
+                _log.exception("messages_failed", error_id=secrets.token_hex(4))
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def flowing(self) -> None:
         """Returns when messages arrive. Raises why they cannot be read."""

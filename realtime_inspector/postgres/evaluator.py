@@ -203,7 +203,7 @@ class _Lane:
             found = results[len(before) :]
             left = [
                 (place, rest)
-                for (place, question), result in zip(calls, found, strict=False)
+                for (place, question), result in zip(calls, found, strict=not stuck)
                 if (rest := self._take(question, result, answers[place]))
             ]
             if stuck:

@@ -4,7 +4,6 @@ Anybody can send tokens and the trail is kept for ever, so what a flood writes i
 together. A kind is an address, whom the token names if it was verified, and why it was refused.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,11 +14,10 @@ import structlog
 
 from realtime_inspector.errors import NotAdmin, RealtimeError, TokenError
 from realtime_inspector.model import Token
+from realtime_inspector.server.flushing import flush_every
 from realtime_inspector.server.rest import STRANGER, Call
 
 FLUSH_SECONDS: Final = 30.0
-LAST_SECONDS: Final = 1.0
-"""How long the last flush may take when the service stops."""
 KINDS: Final = 10
 """Of verified tokens, and as many of others, so that forged ones do not crowd out those that name somebody."""
 _log = structlog.get_logger(__name__)
@@ -78,13 +76,7 @@ class Refusals:
 
     async def run(self) -> None:
         """Writes down what was counted, for ever, and once more in the end."""
-        try:
-            while True:
-                await asyncio.sleep(FLUSH_SECONDS)
-                await self.flush()
-        finally:
-            async with asyncio.timeout(LAST_SECONDS):
-                await self.flush()
+        await flush_every(FLUSH_SECONDS, self.flush)
 
     async def flush(self) -> None:
         """One entry for each kind; what cannot be written down is kept for the next time."""

@@ -1,5 +1,6 @@
 """What `init` makes of realtime.messages, and that it leaves alone what Supabase has made there."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Collection
@@ -27,6 +28,7 @@ from realtime_inspector.pipeline.letters import Letters
 from realtime_inspector.postgres.line import Line
 from realtime_inspector.postgres.mark import Mark
 from realtime_inspector.postgres.permissions import Permissions
+from realtime_inspector.postgres.sent import SentMessages
 from realtime_inspector.postgres.setup import Options, prepare
 from realtime_inspector.protocol.broadcast import Broadcast
 from tests.postgres.test_setup import SUPABASE, address, ask, dump
@@ -213,4 +215,31 @@ async def test_a_log_that_another_process_has_gone_on_with_is_not_lost(database:
         assert listening.heard == []
     finally:
         await letters.close()
+        line.close()
+
+
+async def test_a_fault_of_ours_does_not_end_what_triggers_have_noted(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await prepare(database, replace(SUPABASE, source="notify"))
+    line, listening = Line(made.env["RTI_READER_URL"], purpose="test", statement_timeout_ms=5_000), Listening()
+    told, genuine, faults = asyncio.Event(), SentMessages.begin, iter([RuntimeError("planted")])
+
+    async def begin(self: SentMessages) -> bool:
+        for fault in faults:
+            raise fault
+        return await genuine(self)
+
+    monkeypatch.setattr(SentMessages, "begin", begin)
+    letters = Letters(None, SentMessages(line, "slot", told))
+    letters.receiver = listening
+    running = asyncio.create_task(letters.run())
+    try:
+        async with asyncio.timeout(20):
+            await letters.attached.wait()
+            ask(database, "select realtime.send('{}', 'a', 'room')")
+            told.set()
+            while not listening.heard:  # noqa: ASYNC110, nobody tells
+                await asyncio.sleep(0.05)
+        assert listening.heard == ["a"]
+    finally:
+        running.cancel()
         line.close()
