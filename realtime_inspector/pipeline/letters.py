@@ -101,6 +101,8 @@ class Letters:
             self._epoch = epoch
             if self._missing is not None and self._done == BEGINNING:  # otherwise another process has gone on
                 await self._recover(self._mark, self._missing)
+            if self._done == BEGINNING:  # a later process has to know what it owes, also if nothing is sent before
+                await self._mark.begin(Position(written, 0))
         self._missing = None
         self.attached.set()
 

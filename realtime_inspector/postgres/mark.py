@@ -52,6 +52,11 @@ class Mark:
             yield [*map(dict, page)]
             after = page[-1]["inserted_at"], page[-1]["source"], page[-1]["place"]
 
+    async def begin(self, position: Position) -> None:
+        """Nothing was handed over yet; what comes after this is what a later process owes. Raises DatabaseUnavailable."""
+        await self._write(position)
+        self._wanted = position
+
     def save(self, position: Position) -> None:
         """Everything up to there was handed over."""
         self._wanted = position
@@ -67,15 +72,17 @@ class Mark:
     async def _keep_saving(self) -> None:
         try:
             while self._wanted != self._saved:
-                wanted = self._wanted
                 try:
-                    async with self._line.asking() as connection, connection.transaction():
-                        # Not on disk: a crash of this process is what it is for, and Postgres survives that.
-                        await connection.execute("set transaction read write; set local synchronous_commit = off")
-                        await connection.execute(sql.load("save_mark"), self._slot, self._epoch, wanted.commit_lsn, wanted.index)
-                    self._saved = wanted
+                    await self._write(self._wanted)
                 except RealtimeError as error:
                     log.warning("mark_not_saved", reason=error.text)
                     await asyncio.sleep(AGAIN_SECONDS)
         finally:
             self._saving = None
+
+    async def _write(self, position: Position) -> None:
+        async with self._line.asking() as connection, connection.transaction():
+            # Not on disk: a crash of this process is what it is for, and Postgres survives that.
+            await connection.execute("set transaction read write; set local synchronous_commit = off")
+            await connection.execute(sql.load("save_mark"), self._slot, self._epoch, position.commit_lsn, position.index)
+        self._saved = position

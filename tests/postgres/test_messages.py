@@ -209,7 +209,7 @@ async def test_a_log_that_another_process_has_gone_on_with_is_not_lost(database:
     try:
         await letters.begin("first", 0)
         ask(database, "select realtime.send('{}', 'a', 'room')")
-        ask(database, "insert into realtime_inspector.broadcast_marks values ('slot', 'second', 10, 0)")
+        ask(database, "update realtime_inspector.broadcast_marks set epoch = 'second', commit_lsn = 10")
         letters.lose(time.time())
         await letters.begin("second", 20)
         assert listening.heard == []

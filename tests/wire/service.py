@@ -151,17 +151,23 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-async def figure(service: Service, name: str) -> float:
-    """A metric's value."""
+async def figures(service: Service) -> dict[str, float]:
+    """All metrics, by name and labels."""
     async with httpx.AsyncClient(trust_env=False) as http:
         text = (await http.get(f"{service.url}/metrics")).text
-    return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"realtime_inspector_{name} ")))
+    lines = [line.removeprefix("realtime_inspector_").split() for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+async def figure(service: Service, name: str) -> float:
+    """A metric's value."""
+    return (await figures(service))[name]
 
 
 async def counted(service: Service, name: str, value: float) -> None:
-    """Waits until a metric has the value."""
+    """Waits until a metric has the value; one with labels is there as soon as something was counted."""
     async with asyncio.timeout(PATIENCE):
-        while await figure(service, name) != value:  # noqa: ASYNC110 - it is asked over HTTP
+        while (await figures(service)).get(name, 0.0) != value:  # noqa: ASYNC110 - it is asked over HTTP
             await asyncio.sleep(0.05)
 
 

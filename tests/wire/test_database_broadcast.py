@@ -26,7 +26,7 @@ from tests.wire.private import (
     running,
     world,
 )
-from tests.wire.service import PATIENCE, V1, V2, VERSIONS, Client, client, token
+from tests.wire.service import PATIENCE, V1, V2, VERSIONS, Client, client, counted, token
 
 ROOM = "realtime:room"
 Source = Literal["replication", "notify"]
@@ -146,6 +146,19 @@ async def test_nobody_sees_the_table_as_changes(database: str) -> None:
         made.run("insert into public.seen values (1)")
         event, payload = await alice.event()
         assert (event, payload["data"]["table"]) == ("postgres_changes", "seen")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_a_service_that_nobody_used_before_it_was_away_owes_what_was_sent_meanwhile(database: str, source: Source) -> None:
+    env = await prepared(database, source=source)
+    async with running(database, env) as made:
+        pass
+    made.run(SEND, True, 1, 3)
+    async with running(database, env) as again, client(again.service, key=person(ALICE)) as alice:
+        await counted(again.service, 'database_broadcasts_total{outcome="delivered"}', 3)
+        await enter(alice)
+        assert [inner(each)["number"] for each in await broadcasts(alice, 3)] == [1, 2, 3]
+        await alice.alive()
 
 
 @pytest.mark.parametrize("source", SOURCES)
