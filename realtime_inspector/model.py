@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -271,3 +271,21 @@ class Token:
         """Who is behind it: the admin who impersonates, otherwise the subject."""
         subject = self.claims.get("sub")
         return self.actor or (subject if isinstance(subject, str) else None)
+
+
+class PublishedColumn(TypedDict):
+    """`type`: as Postgres writes it; `key`: whether it is part of the primary key."""
+
+    name: str
+    type: str
+    key: bool
+
+
+class PublishedTable(TypedDict):
+    """A table of the publication; partitions go by their root."""
+
+    schema: str
+    name: str
+    rls: bool
+    replica_identity: Literal["default", "nothing", "full", "index"]
+    columns: list[PublishedColumn]

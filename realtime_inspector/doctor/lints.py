@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, TypedDict, get_args
 
 from realtime_inspector.doctor import lint_rules as rules
 from realtime_inspector.doctor.lint_facts import LintFacts
@@ -11,6 +11,27 @@ from realtime_inspector.doctor.lint_rules import Fault
 from realtime_inspector.errors import InvalidInput
 
 Severity = Literal["error", "warning", "info", "off"]
+
+
+class FindingObject(TypedDict):
+    """What a finding is about."""
+
+    schema: str
+    name: str
+    kind: str
+
+
+class ToldFinding(TypedDict):
+    """A finding for programs. `remedy_sql`: statements that mend it, or comments where somebody has to decide."""
+
+    id: str
+    name: str
+    level: Severity
+    object: FindingObject
+    title: str
+    detail: str
+    remedy_sql: str
+    docs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +58,7 @@ class Found:
     detail: str
     remedy_sql: str
 
-    def told(self) -> dict[str, object]:
+    def told(self) -> ToldFinding:
         """For programs."""
         return {
             "id": self.id,

@@ -30,6 +30,7 @@ from realtime_inspector.protocol import frames
 from realtime_inspector.protocol.broadcast import Broadcast, Persistence, kept_id
 from realtime_inspector.protocol.codec import parse_binary, parse_text
 from realtime_inspector.protocol.serializer import Serializer
+from realtime_inspector.server.answers import Connection
 from realtime_inspector.server.metrics import Metrics
 from realtime_inspector.server.outbox import Link, Outbox
 from realtime_inspector.server.turnstile import Turnstile
@@ -139,7 +140,7 @@ class Hub:
         self._note_impersonation(socket, token)
         await link.run(lambda data: self._receive(socket, data), lambda: self._partings.act(lambda: self._forget(socket)))
 
-    def connections(self) -> Iterator[dict[str, object]]:
+    def connections(self) -> Iterator[Connection]:
         """Every live socket as an admin may see it; times in seconds since 1970."""
         return map(described, self._sockets.values())
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from realtime_inspector.channel.session import Session
 from realtime_inspector.model import Forum, Token
 from realtime_inspector.protocol.serializer import Serializer
+from realtime_inspector.server.answers import Connection
 from realtime_inspector.server.outbox import Link, Outbox
 
 
@@ -47,7 +48,7 @@ class Socket:
     malformed: int = 0
 
 
-def described(socket: Socket) -> dict[str, object]:
+def described(socket: Socket) -> Connection:
     """A socket as an admin may see it. `dropped`: messages of the client that were none; to a socket nothing is dropped."""
     token, link = socket.token, socket.link
     subject = token.claims.get("sub")

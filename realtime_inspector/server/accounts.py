@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 from starlette.routing import Route
@@ -14,6 +14,7 @@ from realtime_inspector.errors import InvalidInput, SetupError, SignInFailed, To
 from realtime_inspector.identity.impersonation import require_admin, require_reason
 from realtime_inspector.identity.passwords import LONGEST, NOBODY, Secret, find
 from realtime_inspector.identity.tokens import NAMESPACE, completed, sign
+from realtime_inspector.server.answers import Reinstated, Revoked, SignedIn, SignedOut
 from realtime_inspector.server.attempts import Attempts
 from realtime_inspector.server.deps import Dependencies, end_sessions
 from realtime_inspector.server.rest import Call, route, takes
@@ -67,7 +68,7 @@ class _Accounts:
         self._checking = asyncio.Semaphore(AT_A_TIME)
 
     @takes(_Login)
-    async def login(self, call: Call) -> Mapping[str, object]:
+    async def login(self, call: Call) -> SignedIn:
         """POST /admin/login: for those whom RTI_ADMINS names."""
         given = await call.body(_Login)
         admin, secret = find(self._deps.keys.admins, given.email[:LONGEST])
@@ -87,13 +88,13 @@ class _Accounts:
         return await self._let_in(call, admin, secret)
 
     @takes(_Refresh)
-    async def refresh(self, call: Call) -> Mapping[str, object]:
+    async def refresh(self, call: Call) -> NoReturn:
         """POST /admin/refresh: a sign-in is not renewed without the password, so there is no refresh token to send."""
         await call.body(_Refresh)
         raise TokenExpired("A sign-in cannot be renewed", hint="Sign in again.")
 
     @takes(_Nothing)
-    async def logout(self, call: Call) -> Mapping[str, object]:
+    async def logout(self, call: Call) -> SignedOut:
         """POST /admin/logout: ends the caller's impersonations and the sign-in that the token comes from, if there is one."""
         admin = require_admin(call.token, self._rules)
         await call.body(_Nothing)
@@ -107,7 +108,7 @@ class _Accounts:
         return {"success": True, "ended": [session.id for session in ended], "token_ended": token.login is not None}
 
     @takes(_Admin)
-    async def revoke(self, call: Call) -> Mapping[str, object]:
+    async def revoke(self, call: Call) -> Revoked:
         """POST /admin/revoke: nothing of this admin's counts any more, whoever signed the token."""
         by, wanted = require_admin(call.token, self._rules), await call.body(_Admin)
         admin, reason = _whom(wanted), require_reason(wanted.reason)
@@ -119,7 +120,7 @@ class _Accounts:
         return {"success": True, "admin_user_id": admin, "ended": [session.id for session in ended]}
 
     @takes(_Admin)
-    async def reinstate(self, call: Call) -> Mapping[str, object]:
+    async def reinstate(self, call: Call) -> Reinstated:
         """POST /admin/reinstate: takes a revocation back; what it ended stays ended."""
         by, wanted = require_admin(call.token, self._rules), await call.body(_Admin)
         admin, reason = _whom(wanted), require_reason(wanted.reason)
@@ -134,7 +135,7 @@ class _Accounts:
         async with self._checking:
             return await asyncio.to_thread((secret or NOBODY).matches, password)
 
-    async def _let_in(self, call: Call, admin: str, secret: Secret) -> Mapping[str, object]:
+    async def _let_in(self, call: Call, admin: str, secret: Secret) -> SignedIn:
         settings = self._deps.settings
         if not settings.jwt_secret:
             raise SetupError("Signing in needs a secret to sign tokens", hint="Set RTI_JWT_SECRET.")

@@ -28,6 +28,19 @@ from realtime_inspector.identity.impersonation import (
 )
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.server import accounts, connections, console, looking
+from realtime_inspector.server.answers import (
+    Config,
+    CurrentSession,
+    FoundUser,
+    Me,
+    NoSession,
+    Session,
+    SessionsPage,
+    Started,
+    Stopped,
+    TargetUser,
+    UsersPage,
+)
 from realtime_inspector.server.deps import Dependencies, end_sessions
 from realtime_inspector.server.rest import Act, Call, route, takes
 
@@ -84,21 +97,21 @@ class _Api:
         self._rules = deps.keys.rules
 
     @takes(_Start)
-    async def start_chosen(self, call: Call) -> dict[str, object]:
+    async def start_chosen(self, call: Call) -> Started:
         """POST …/impersonate: a user, a user in another role, or a role with claims."""
         return await self._start(call, None)
 
     @takes(_StartFixed)
-    async def start_anon(self, call: Call) -> dict[str, object]:
+    async def start_anon(self, call: Call) -> Started:
         """POST …/impersonate/anon."""
         return await self._start(call, "anon")
 
     @takes(_StartFixed)
-    async def start_service(self, call: Call) -> dict[str, object]:
+    async def start_service(self, call: Call) -> Started:
         """POST …/impersonate/service."""
         return await self._start(call, "service")
 
-    async def stop(self, call: Call) -> dict[str, object]:
+    async def stop(self, call: Call) -> Stopped:
         """DELETE …/impersonate: one running session of the caller's, or all of them."""
         admin = require_admin(call.token, self._rules)
         ended = await self._deps.audit.end(
@@ -110,7 +123,7 @@ class _Api:
             raise NotFound("No active impersonation session found")
         return {"success": True, "message": "Impersonation session ended", "ended": [session.id for session in ended]}
 
-    async def current(self, call: Call) -> dict[str, object]:
+    async def current(self, call: Call) -> CurrentSession | NoSession:
         """GET …/impersonate: the caller's newest running session, its fields also at the top."""
         admin = require_admin(call.token, self._rules)
         found, _ = await self._deps.audit.list(Selection(admin_user_id=admin, is_active=True, limit=1))
@@ -121,7 +134,7 @@ class _Api:
         fields = _session(session, time.time())
         return {**fields, "session": fields, "target_user": _target(session, user.email if user else "")}
 
-    async def sessions(self, call: Call) -> dict[str, object]:
+    async def sessions(self, call: Call) -> SessionsPage:
         """GET …/impersonate/sessions: everybody's, newest first."""
         require_admin(call.token, self._rules)
         selection = Selection(
@@ -137,34 +150,34 @@ class _Api:
         page = [_session(session, now) for session in found]
         return {"sessions": page, "total": total, "limit": selection.limit, "offset": selection.offset}
 
-    async def users(self, call: Call) -> dict[str, object]:
+    async def users(self, call: Call) -> UsersPage:
         """GET /admin/users: whom one can impersonate; `exclude_admins` leaves out the caller and users with the admin role."""
         admin = require_admin(call.token, self._rules)
         excluded = {"except_id": admin, "except_role": self._rules.admin_role} if call.flag("exclude_admins") else {}
         limit = min(call.number("limit", 20), LARGEST_PAGE)
         found, total, note = await self._deps.users.search(call.text("search") or "", limit, **excluded)
-        page = [{"id": user.id, "email": user.email, "role": USER_ROLE, "app_metadata": user.app_metadata} for user in found]
-        return {"users": page, "total": total} | ({"note": note} if note else {})
+        page = [FoundUser(id=user.id, email=user.email, role=USER_ROLE, app_metadata=dict(user.app_metadata)) for user in found]
+        return UsersPage(users=page, total=total, note=note) if note else UsersPage(users=page, total=total)
 
-    async def me(self, call: Call) -> dict[str, object]:
+    async def me(self, call: Call) -> Me:
         """GET /admin/me: whose token this is."""
         admin = require_admin(call.token, self._rules)
-        return {"user": {"id": admin, "email": call.token.claims.get("email", ""), "role": call.token.identity.role}}
+        return {"user": {"id": admin, "email": str(call.token.claims.get("email", "")), "role": call.token.identity.role}}
 
-    async def config(self, call: Call) -> dict[str, object]:
+    async def config(self, call: Call) -> Config:
         """GET /inspector/config: what the page offers. No secret and no URL of a database is in it."""
         admin, settings = require_admin(call.token, self._rules), self._deps.settings
         return {
             "version": __version__,
             "admin": {"id": admin},
-            "allowed_roles": settings.allowed_roles,
-            "privileged_roles": settings.privileged_roles,
+            "allowed_roles": list(settings.allowed_roles),
+            "privileged_roles": list(settings.privileged_roles),
             "impersonation_seconds": settings.impersonation_seconds,
             "publication": settings.publication,
             "tables": await self._deps.tables(),
         }
 
-    async def _start(self, call: Call, kind: Kind | None) -> dict[str, object]:
+    async def _start(self, call: Call, kind: Kind | None) -> Started:
         asked: dict[str, object] = {"type": kind or "user"}
         admin = require_admin(call.token, self._rules)
         try:
@@ -189,7 +202,7 @@ class _Api:
         wish = Wish("user" if user else "custom", start.reason, user, start.role, start.claims or {}, start.expires_in)
         return wish, start.concurrent
 
-    async def _hand_out(self, call: Call, granted: Grant, concurrent: bool) -> dict[str, object]:
+    async def _hand_out(self, call: Call, granted: Grant, concurrent: bool) -> Started:
         secret = self._deps.settings.jwt_secret
         if not secret:
             raise SetupError("Impersonation needs a secret to sign tokens", hint="Set RTI_JWT_SECRET.")
@@ -218,7 +231,7 @@ class _Api:
             _log.warning("refusal_not_recorded", refused=error.code, error=failure.text)
 
 
-def _session(session: Impersonation, now: float) -> dict[str, object]:
+def _session(session: Impersonation, now: float) -> Session:
     expired = session.ended_at is None and session.expires_at.timestamp() <= now
     ended_at = session.expires_at if expired else session.ended_at
     return {
@@ -246,6 +259,6 @@ def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _target(session: Impersonation, email: object) -> dict[str, object]:
+def _target(session: Impersonation, email: object) -> TargetUser:
     """Whom the session shows, in the form clients expect: an id and an e-mail even where there is nobody."""
-    return {"id": session.target_user_id or _NOBODY, "email": email, "role": session.role}
+    return {"id": session.target_user_id or _NOBODY, "email": email if isinstance(email, str) else "", "role": session.role}

@@ -12,6 +12,7 @@ import orjson
 
 from realtime_inspector.doctor.lint_facts import LintFacts
 from realtime_inspector.errors import AssistantFailed, AssistantOff, InvalidInput
+from realtime_inspector.server.answers import Proposal
 from realtime_inspector.settings import Settings
 
 WITHIN: Final = 60.0
@@ -44,7 +45,7 @@ class Assistant:
         if not self._url:
             raise AssistantOff
 
-    async def propose(self, prompt: str, schema: str, table: str, facts: LintFacts) -> dict[str, object]:
+    async def propose(self, prompt: str, schema: str, table: str, facts: LintFacts) -> Proposal:
         """SQL and an explanation. Nobody runs it: the admin reads it and tries it. Raises AssistantOff or AssistantFailed."""
         self.require()
         if not prompt.strip() or len(prompt) > LONGEST_PROMPT:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import msgspec
 import orjson
 import structlog
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -42,6 +43,15 @@ _SHARED: Final = {
 }
 _single: Final = re.compile(rb"/broadcast/([^/]+)/events/([^/]+)/?$").search
 _log = structlog.get_logger(__name__)
+
+
+class _Lines(PathConvertor):
+    """The rest of a path; a topic may hold any character, and a dot stands for all but a line's end."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("lines", _Lines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +139,7 @@ def routes(verifier: TokenVerifier, delivery: Delivery, gate: Gate, largest: int
 
         return Route(path, endpoint, methods=["POST", "OPTIONS"])
 
-    return [route(path + rest, act) for path in PATHS for rest, act in (("", batch), ("/{rest:path}", single))]
+    return [route(path + rest, act) for path in PATHS for rest, act in (("", batch), ("/{rest:lines}", single))]
 
 
 async def _admitted(request: Request, verifier: TokenVerifier, gate: Gate, act: Act) -> Response:
@@ -150,7 +160,7 @@ async def _admitted(request: Request, verifier: TokenVerifier, gate: Gate, act: 
         response = _answer(error.status, {"message": message, "error": error.text, **error.problem.told})
     except Exception:
         _log.exception("request_failed", method=request.method, path=request.scope["path"])
-        response = _answer(500, {"message": "Internal error", "hint": "The log of the service says more."})
+        response = _answer(500, {"message": "Internal error", "hint": "The log of the service says more.", "docs": DOCS})
     if share is not None:
         response.headers.update(_measure(share))
     return response

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from realtime_inspector.errors import NotFound
 from realtime_inspector.identity.impersonation import require_admin
+from realtime_inspector.server.answers import Connections, Disconnected
 from realtime_inspector.server.deps import Dependencies
 from realtime_inspector.server.rest import Call, route
 
@@ -29,7 +30,7 @@ class _Connections:
         self._deps = deps
         self._noted: dict[str, float] = {}
 
-    async def list(self, call: Call) -> Mapping[str, object]:
+    async def list(self, call: Call) -> Connections:
         """GET /connections: names and addresses of users, so it is written down, once a minute, that somebody looks."""
         admin = require_admin(call.token, self._deps.keys.rules)
         found = list(self._deps.connections())
@@ -38,13 +39,13 @@ class _Connections:
             self._noted[admin] = monotonic()  # not before: what cannot be written down is not shown at the next look either
         return {"connections": found}
 
-    async def disconnect(self, call: Call) -> Mapping[str, object]:
+    async def disconnect(self, call: Call) -> Disconnected:
         """DELETE /connections/{id}: closes it with a code of its own; clients come back unless they are kept out otherwise."""
         admin, name = require_admin(call.token, self._deps.keys.rules), call.request.path_params["id"]
         listed = next((each for each in self._deps.connections() if each["id"] == name), None)
         if listed is None:
             raise NotFound("There is no such connection", hint="It may have ended meanwhile; list them again.")
-        told = {key: listed[key] for key in ("peer", "role", "subject")}
+        told = {"peer": listed["peer"], "role": listed["role"], "subject": listed["subject"]}
         await self._record(call, "disconnect", admin, {"connection": name, **told})
         return {"success": self._deps.disconnect(name)}
 

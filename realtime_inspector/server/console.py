@@ -1,6 +1,6 @@
 """The routes by which admins run statements and look into tables as whom they impersonate; written down before they run."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -12,8 +12,9 @@ from realtime_inspector.errors import Forbidden, InvalidInput, RealtimeError
 from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.identity.statements import LONGEST, Mode, Shown, split
 from realtime_inspector.model import Identity
+from realtime_inspector.server.answers import SqlAnswer, StatementResult, TableRows
 from realtime_inspector.server.deps import Dependencies
-from realtime_inspector.server.rest import Call, route, takes
+from realtime_inspector.server.rest import Call, refuses, route, takes
 
 USUAL_ROWS: Final = 100
 MOST_ROWS: Final = 1_000
@@ -41,7 +42,8 @@ class _Console:
         self._deps = deps
 
     @takes(_Sql)
-    async def sql(self, call: Call) -> Mapping[str, object]:
+    @refuses("422", "the statement failed", "StatementError")
+    async def sql(self, call: Call) -> SqlAnswer:
         """POST /sql: statements as whom a running session shows; what they show at the top is of the last one."""
         admin = require_admin(call.token, self._deps.keys.rules)
         asked = await call.body(_Sql)
@@ -66,9 +68,10 @@ class _Console:
             ran, notices = await self._deps.console.run(identity, statements, asked.mode, limit, confirm)
             shown += ran
         results = [_result(each) for each in shown]
-        return {**results[-1], "mode": asked.mode, "notices": notices, "results": results}
+        return {**results[-1], "mode": asked.mode, "notices": list(notices), "results": results}
 
-    async def rows(self, call: Call) -> Mapping[str, object]:
+    @refuses("422", "the statement failed", "StatementError")
+    async def rows(self, call: Call) -> TableRows:
         """GET /tables/{schema}/{table}/rows: what a running session sees of a table."""
         admin = require_admin(call.token, self._deps.keys.rules)
         schema, table = (call.request.path_params[name] for name in ("schema", "table"))
@@ -111,10 +114,10 @@ class _Console:
         return identity
 
 
-def _result(shown: Shown) -> dict[str, object]:
+def _result(shown: Shown) -> StatementResult:
     return {
         "columns": [{"name": name, "type": kind} for name, kind in shown.columns],
-        "rows": shown.rows,
+        "rows": [list(row) for row in shown.rows],
         "row_count": shown.row_count,
         "truncated": shown.truncated,
         "command": shown.command,

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, NoReturn, get_args, get_type_hints
 
 import msgspec
 from starlette.requests import Request
@@ -25,6 +26,30 @@ _ERROR: Final[_Schema] = {
         "docs": {"type": "string", "description": "where the documentation speaks of the code"},
     },
 }
+_STATEMENT_ERROR: Final[_Schema] = {
+    "type": "object",
+    "description": "A refusal, with what Postgres says of the statement.",
+    "required": [*_ERROR["required"], "sqlstate", "position", "detail"],
+    "properties": {
+        **_ERROR["properties"],
+        "sqlstate": {"type": "string"},
+        "position": {"type": ["integer", "null"], "description": "characters from 1"},
+        "detail": {"type": "string"},
+    },
+}
+_UNSENT: Final[_Schema] = {
+    "type": "object",
+    "description": "Why a broadcast was not sent, as Supabase Realtime says it, with code and hint where there is more to say.",
+    "required": ["docs"],
+    "properties": {
+        "message": {"type": "string"},
+        "error": {"type": "string"},
+        "errors": {"type": "object", "description": "by field: texts, or for `messages` one object of such for each message"},
+        "code": {"type": "string"},
+        "hint": {"type": "string"},
+        "docs": {"type": "string"},
+    },
+}
 _MESSAGE: Final[_Schema] = {
     "type": "object",
     "required": ["topic", "event", "payload"],
@@ -42,10 +67,30 @@ _REFUSED: Final = {
     "413": "the body is too large",
     "422": "something is wrong with a message; `errors` says what with which",
     "429": "too many messages; see the headers x-rate-limit, x-rate-rolling and x-rate-limit-remaining",
+    "500": "a fault of the service",
     "503": "the keys that tokens are verified with, or the database, cannot be reached",
 }
 _REFERENCE: Final = "#/components/schemas/{name}"
-_STATUS: Final[_Schema] = {"type": "object"}
+_HEALTH: Final[_Schema] = {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}}
+_TEXTS: Final[_Schema] = {"type": "array", "items": {"type": "string"}}
+_READY: Final[_Schema] = {
+    "type": "object",
+    "required": ["ready", "reasons", "notes"],
+    "properties": {"ready": {"type": "boolean"}, "reasons": _TEXTS, "notes": _TEXTS},
+}
+_KEPT: Final[_Schema] = {
+    "type": "object",
+    "description": "of a message that is kept; otherwise there is no body",
+    "required": ["id"],
+    "properties": {"id": {"type": "string", "description": "the same as in meta.id"}},
+}
+_OPEN: Final[dict[str, _Schema]] = {
+    "/healthz": {"application/json": {"schema": _HEALTH}},
+    "/readyz": {"application/json": {"schema": _READY}},
+    "/metrics": {"text/plain": {"schema": {"type": "string"}}},
+    PATH: {"application/json": {"schema": {"type": "object", "required": ["openapi", "info", "paths"]}}},
+}
+"""What is answered to anybody."""
 
 
 def document(routes: Iterable[BaseRoute]) -> _Schema:
@@ -66,7 +111,13 @@ def document(routes: Iterable[BaseRoute]) -> _Schema:
         "servers": [{"url": "/"}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {"Error": _ERROR, "Message": _MESSAGE, **_forms(routes)},
+            "schemas": {
+                "Error": _ERROR,
+                "StatementError": _STATEMENT_ERROR,
+                "Unsent": _UNSENT,
+                "Message": _MESSAGE,
+                **_forms(routes),
+            },
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "any token that counts"},
                 "apikey": {"type": "apiKey", "in": "header", "name": "apikey"},
@@ -98,31 +149,55 @@ def _operations(route: Route) -> _Schema:
     if acts is not None:
         strangers = bool(getattr(route.endpoint, "strangers", False))
         return {method.lower(): _act(method, act, route.path, strangers=strangers) for method, act in acts.items()}
-    if route.path in ("/healthz", "/readyz", "/metrics", PATH):
+    if route.path in _OPEN:
         return {"get": _open(route)}
     return {}
 
 
 def _forms(routes: Iterable[BaseRoute]) -> _Schema:
-    """The bodies that acts read, by name, and what these are made of."""
-    acts = (act for route in routes for act in getattr(getattr(route, "endpoint", None), "acts", {}).values())
-    forms = {act.form for act in acts if hasattr(act, "form")}
+    """The bodies that acts read and answer, by name, and what these are made of."""
+    acts = [act for route in routes for act in getattr(getattr(route, "endpoint", None), "acts", {}).values()]
+    forms = {act.form for act in acts if hasattr(act, "form")} | {answer for act in acts for answer in _answers(act)}
     _, schemas = msgspec.json.schema_components(sorted(forms, key=lambda form: form.__name__), ref_template=_REFERENCE)
     public: _Schema = msgspec.json.decode(msgspec.json.encode(schemas).replace(b"/schemas/_", b"/schemas/"))
     return {name.lstrip("_"): {**schema, "title": name.lstrip("_")} for name, schema in public.items()}
 
 
+def _answers(act: Any) -> tuple[type, ...]:
+    """What an act says that it returns, if that is JSON: one form, or one of several."""
+    returned = get_type_hints(act)["return"]
+    forms = get_args(returned) if isinstance(returned, UnionType) else (returned,)
+    return tuple(form for form in forms if form is not NoReturn and not issubclass(form, Response))
+
+
+def _success(act: Any) -> _Schema:
+    """What is answered when all goes well; nothing for an act that only ever refuses."""
+    if media_types := getattr(act, "media_types", ()):
+        return {"200": {"description": "done", "content": {kind: {"schema": {"type": "string"}} for kind in media_types}}}
+    forms = [{"$ref": _REFERENCE.format(name=form.__name__)} for form in _answers(act)]
+    if not forms:
+        return {}
+    schema = forms[0] if len(forms) == 1 else {"anyOf": forms}
+    return {"200": {"description": "done", "content": {"application/json": {"schema": schema}}}}
+
+
 def _act(method: str, act: Any, path: str, *, strangers: bool) -> _Schema:
     refusals = {"400": "the body or a parameter is not what this expects", "401": "no bearer, or one that is refused"}
     refusals |= {"403": "not an admin's token", "404": "no such thing", "503": "the database cannot be asked"}
+    refusals |= {"500": "a fault of the service, or of how it is set up"}
+    if strangers:
+        refusals |= {"429": "too many attempts"}
     if method != "GET":
         refusals |= {"413": "the body is too large", "415": "the body is not JSON"}
     described: _Schema = {
         "summary": _summary(act),
         "tags": ["admin"],
         "security": [] if strangers else [{"admin": []}],
-        "responses": {"200": {"description": "done"}, **{status: _refusal(why) for status, why in refusals.items()}},
+        "responses": _success(act) | {status: _refusal(why) for status, why in refusals.items()},
     }
+    if refused := getattr(act, "refused", None):
+        status, why, schema = refused
+        described["responses"][status] = _refusal(why, {"$ref": _REFERENCE.format(name=schema)})
     if names := re.findall(r"\{(\w+)(?::\w+)?\}", path):
         described["parameters"] = [_parameter(name, "path", {"type": "string", "minLength": 1}) for name in names]
     if form := getattr(act, "form", None):
@@ -145,8 +220,9 @@ def _single() -> _Schema:
         _parameter("event", "path", {"type": "string", "minLength": 1}),
         _parameter("private", "query", {"type": "boolean"}),
     ]
-    described["responses"]["404"] = _refusal("the path is not topic, events, event")
-    described["responses"]["415"] = _refusal("neither JSON nor octet-stream")
+    described["responses"]["202"]["content"] = {"application/json": {"schema": _KEPT}}
+    described["responses"]["404"] = _unsent("the path is not topic, events, event")
+    described["responses"]["415"] = _unsent("neither JSON nor octet-stream")
     return described
 
 
@@ -158,19 +234,23 @@ def _broadcast(summary: str, content: _Schema) -> _Schema:
         "requestBody": {"required": True, "content": content},
         "responses": {
             "202": {"description": "taken over"},
-            **{status: _refusal(why, {"type": "object"}) for status, why in _REFUSED.items()},
+            **{status: _unsent(why) for status, why in _REFUSED.items()},
         },
     }
 
 
 def _open(route: Route) -> _Schema:
-    kind = "text/plain" if route.path == "/metrics" else "application/json"
-    responses: _Schema = {"200": {"description": "yes", "content": {kind: {"schema": _STATUS if kind != "text/plain" else {}}}}}
+    content = _OPEN[route.path]
+    responses: _Schema = {"200": {"description": "yes", "content": content}}
     if route.path == "/readyz":
-        responses["503"] = {"description": "not ready; `reasons` says why", "content": {kind: {"schema": _STATUS}}}
+        responses["503"] = {"description": "not ready; `reasons` says why", "content": content}
     if route.path == PATH:
         responses["403"] = _refusal("the host name or the origin is not known")
     return {"summary": _summary(route.endpoint), "tags": ["health"], "security": [], "responses": responses}
+
+
+def _unsent(why: str) -> _Schema:
+    return _refusal(why, {"$ref": _REFERENCE.format(name="Unsent")})
 
 
 def _refusal(why: str, schema: _Schema | None = None) -> _Schema:
@@ -184,7 +264,7 @@ def _parameter(name: str, place: str, schema: _Schema) -> _Schema:
 
 def _plain(path: str) -> str:
     """The path as OpenAPI writes it."""
-    return path.replace("{rest:path}", "{topic}/events/{event}") if "/api/broadcast/" in path else re.sub(r":\w+\}", "}", path)
+    return path.replace("{rest:lines}", "{topic}/events/{event}") if "/api/broadcast/" in path else re.sub(r":\w+\}", "}", path)
 
 
 def _summary(act: Any) -> str:

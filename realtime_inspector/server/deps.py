@@ -7,7 +7,8 @@ from typing import Protocol
 from realtime_inspector.identity.chain import Chosen, Entry, Finding
 from realtime_inspector.identity.impersonation import Ending, Grant, Impersonation, Selection, User
 from realtime_inspector.identity.statements import Mode, Shown, Statement
-from realtime_inspector.model import Identity, Problem
+from realtime_inspector.model import Identity, Problem, PublishedTable
+from realtime_inspector.server.answers import Connection
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.rest import Door
 from realtime_inspector.settings import Settings
@@ -111,11 +112,11 @@ class Dependencies:
     door: Door
     audit: Audit
     users: Users
-    tables: Callable[[], Awaitable[list[dict[str, object]]]]
+    tables: Callable[[], Awaitable[list[PublishedTable]]]
     close_session: Callable[[str], None]
     trail: Trail
     console: Console
-    connections: Callable[[], Iterable[Mapping[str, object]]]
+    connections: Callable[[], Iterable[Connection]]
     disconnect: Callable[[str], bool]
     refresh_endings: Callable[[], Awaitable[None]]
 

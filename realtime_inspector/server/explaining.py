@@ -3,6 +3,16 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from realtime_inspector.server.answers import (
+    CaveatText,
+    ConditionTree,
+    LeafResult,
+    OldRow,
+    PolicyResult,
+    RaisedError,
+    WhoAnswer,
+    WhyAnswer,
+)
 from realtime_inspector.visibility import caveats
 from realtime_inspector.visibility.asking import Receiver
 from realtime_inspector.visibility.caveats import Caveat
@@ -11,7 +21,7 @@ from realtime_inspector.visibility.expressions import Tree
 from realtime_inspector.visibility.trace import LeafTrace, PolicyTrace, Raised, Result, of_tree
 
 
-def explained(e: Explanation) -> dict[str, object]:
+def explained(e: Explanation) -> WhyAnswer:
     """The answer to `why`."""
     c = e.circumstances
     judged = e.judged
@@ -41,7 +51,7 @@ def explained(e: Explanation) -> dict[str, object]:
     }
 
 
-def received(receivers: Iterable[Receiver]) -> dict[str, object]:
+def received(receivers: Iterable[Receiver]) -> WhoAnswer:
     """The answer to `who`: counts first."""
     listed = list(receivers)
     delivered = sum(each.reason == "delivered" for each in listed)
@@ -64,16 +74,16 @@ def received(receivers: Iterable[Receiver]) -> dict[str, object]:
     }
 
 
-def _old(judged: Judged) -> dict[str, object]:
+def _old(judged: Judged) -> OldRow:
     verdict = judged.sighted.value if judged.sighted else None
     return {"verdict": verdict, "policies": _policies(judged, gone=True), "caveats": _caveats(judged.caveats)}
 
 
-def _policies(judged: Judged, *, gone: bool) -> list[dict[str, object]]:
+def _policies(judged: Judged, *, gone: bool) -> list[PolicyResult]:
     return [_policy(trace, gone=gone) for trace in judged.policies]
 
 
-def _policy(trace: PolicyTrace, *, gone: bool) -> dict[str, object]:
+def _policy(trace: PolicyTrace, *, gone: bool) -> PolicyResult:
     policy = trace.policy
     known = {leaf.expression: leaf.result for leaf in trace.leaves}
     return {
@@ -92,24 +102,26 @@ def _policy(trace: PolicyTrace, *, gone: bool) -> dict[str, object]:
     }
 
 
-def _leaf(leaf: LeafTrace) -> dict[str, object]:
-    told: dict[str, object] = {"expression": leaf.expression, "result": _result(leaf.result)}
+def _leaf(leaf: LeafTrace) -> LeafResult:
+    told: LeafResult = {"expression": leaf.expression, "result": _result(leaf.result)}
     if leaf.sides is not None:
-        told |= {"left": leaf.left, "left_expression": leaf.sides.left, "operator": leaf.sides.operator}
+        told["left"], told["left_expression"], told["operator"] = leaf.left, leaf.sides.left, leaf.sides.operator
         if leaf.sides.right is not None:
-            told |= {"right": leaf.right, "right_expression": leaf.sides.right}
+            told["right"], told["right_expression"] = leaf.right, leaf.sides.right
     return told
 
 
-def _tree(parts: Tree, known: Mapping[str, Result]) -> dict[str, object]:
+def _tree(parts: Tree, known: Mapping[str, Result]) -> ConditionTree:
     result = _result(of_tree(parts, known))
-    told: dict[str, object] = {"kind": parts.kind, "expression": parts.text, "result": result}
-    return told | {"children": [_tree(child, known) for child in parts.children]} if parts.children else told
+    told: ConditionTree = {"kind": parts.kind, "expression": parts.text, "result": result}
+    if parts.children:
+        told["children"] = [_tree(child, known) for child in parts.children]
+    return told
 
 
-def _result(result: Result) -> object:
+def _result(result: Result) -> bool | RaisedError | None:
     return {"sqlstate": result.sqlstate, "message": result.message} if isinstance(result, Raised) else result
 
 
-def _caveats(found: Iterable[Caveat]) -> list[dict[str, str]]:
+def _caveats(found: Iterable[Caveat]) -> list[CaveatText]:
     return [{"code": each.code, "text": each.text} for each in dict.fromkeys(found)]

@@ -13,6 +13,7 @@ from realtime_inspector.errors import InvalidInput, RoleNotAllowed
 from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.identity.tokens import canonical
 from realtime_inspector.model import Identity, Operation
+from realtime_inspector.server.answers import Lints, WhoAnswer, WhyAnswer
 from realtime_inspector.server.explaining import explained, received
 from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.rest import Act, Call, Door, route, takes
@@ -162,7 +163,7 @@ class _Api:
         self._deps = deps
 
     @takes(_Why)
-    async def why(self, call: Call) -> dict[str, object]:
+    async def why(self, call: Call) -> WhyAnswer:
         """POST /why: one row or event, one identity."""
         admin = require_admin(call.token, self._deps.keys.rules)
         asked = await call.body(_Why)
@@ -190,7 +191,7 @@ class _Api:
         return explained(explanation)
 
     @takes(_Who)
-    async def who(self, call: Call) -> dict[str, object]:
+    async def who(self, call: Call) -> WhoAnswer:
         """POST /who: which live channels an event was for."""
         admin = require_admin(call.token, self._deps.keys.rules)
         asked = await call.body(_Who)
@@ -198,7 +199,7 @@ class _Api:
         await self._record(call, "who", admin, None, {"event_id": asked.event_id, "shown": len(receivers)})
         return received(receivers)
 
-    async def lints(self, call: Call) -> dict[str, object]:
+    async def lints(self, call: Call) -> Lints:
         """GET /lints: what is wrong with tables and policies; no row is read for it."""
         require_admin(call.token, self._deps.keys.rules)
         found = await self._deps.lint()

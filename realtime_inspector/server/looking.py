@@ -8,10 +8,11 @@ from starlette.routing import Route
 
 from realtime_inspector.errors import InvalidInput
 from realtime_inspector.identity.chain import Chosen, Entry
-from realtime_inspector.identity.export import csv, csv_head, fields, ndjson, told
+from realtime_inspector.identity.export import Verified, csv, csv_head, fields, ndjson, told
 from realtime_inspector.identity.impersonation import require_admin
+from realtime_inspector.server.answers import TrailPage
 from realtime_inspector.server.deps import Dependencies
-from realtime_inspector.server.rest import Call, route
+from realtime_inspector.server.rest import Call, gives, route
 
 LARGEST_PAGE: Final = 500
 EXPORTS: Final[Mapping[str, tuple[str, Callable[[Iterable[Entry]], str]]]] = {
@@ -34,13 +35,14 @@ class _Looking:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
 
-    async def page(self, call: Call) -> Mapping[str, object]:
+    async def page(self, call: Call) -> TrailPage:
         """GET /audit: newest first."""
         require_admin(call.token, self._deps.keys.rules)
         limit, offset = min(call.number("limit", 50), LARGEST_PAGE), call.number("offset", 0)
         entries, total = await self._deps.trail.page(_chosen(call), limit, offset)
         return {"entries": [fields(entry) for entry in entries], "total": total, "limit": limit, "offset": offset}
 
+    @gives("application/x-ndjson", "text/csv")
     async def export(self, call: Call) -> Response:
         """GET /audit/export: oldest first, as a download; that it was taken is written down."""
         admin = require_admin(call.token, self._deps.keys.rules)
@@ -64,7 +66,7 @@ class _Looking:
         headers = {"content-disposition": f'attachment; filename="audit.{form}"'}
         return StreamingResponse(body(), media_type=media_type, headers=headers)
 
-    async def verify(self, call: Call) -> Mapping[str, object]:
+    async def verify(self, call: Call) -> Verified:
         """GET /audit/verify: computes every hash anew; `kept`: a head that was written down earlier."""
         require_admin(call.token, self._deps.keys.rules)
         return told(await self._deps.trail.verify(call.text("kept") or ""))

@@ -11,9 +11,20 @@ from realtime_inspector.doctor.lint_facts import LintFacts, Policy
 from realtime_inspector.errors import InvalidInput
 from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.model import Identity
+from realtime_inspector.server.answers import (
+    ListedPolicy,
+    MatrixAnswer,
+    MatrixCell,
+    MatrixLine,
+    Policies,
+    Proposal,
+    Templates,
+    TrialResult,
+    Tried,
+)
 from realtime_inspector.server.assistant import Assistant
 from realtime_inspector.server.inspecting import Draft, Inspecting, Whom, attempted, identity_of, label, resolved
-from realtime_inspector.server.rest import Act, Call, route, takes
+from realtime_inspector.server.rest import Act, Call, refuses, route, takes
 from realtime_inspector.visibility.asking import Candidate
 from realtime_inspector.visibility.rehearsal import TEMPLATES, Cell, MatrixRow, Trial
 
@@ -85,7 +96,7 @@ class _Api:
         self._inspecting = deps.inspecting
         self._settings = deps.inspecting.settings
 
-    async def list(self, call: Call) -> dict[str, object]:
+    async def list(self, call: Call) -> Policies:
         """GET /policies: the tables of the schemas and of the publication, with their policies."""
         self._admin(call)
         facts = await self._deps.catalogue()
@@ -104,13 +115,13 @@ class _Api:
             ]
         }
 
-    async def templates(self, call: Call) -> dict[str, object]:
+    async def templates(self, call: Call) -> Templates:
         """GET /policies/templates: policies to begin with."""
         self._admin(call)
         return {"templates": [{"id": t.id, "title": t.title, "description": t.description, "sql": t.sql} for t in TEMPLATES]}
 
     @takes(_Try)
-    async def attempt(self, call: Call) -> dict[str, object]:
+    async def attempt(self, call: Call) -> Tried:
         """POST /policies/try: what a policy would change, for each identity, on rows that are there."""
         admin, asked = self._admin(call), await call.body(_Try)
         if not 1 <= len(asked.identities) <= MOST_IDENTITIES:
@@ -123,7 +134,7 @@ class _Api:
         return {"identities": [_trial(trial) for trial in trials], "migration": text}
 
     @takes(_Matrix)
-    async def matrix(self, call: Call) -> dict[str, object]:
+    async def matrix(self, call: Call) -> MatrixAnswer:
         """POST /policies/matrix: what each role, and each running session that is named, may do in each table."""
         admin, asked = self._admin(call), await call.body(_Matrix)
         facts = await self._deps.catalogue()
@@ -141,7 +152,8 @@ class _Api:
         return {"rows": [_row(row) for row in rows], "left_out": max(0, len(asked.tables or known) - MOST_TABLES)}
 
     @takes(_Assist)
-    async def assist(self, call: Call) -> dict[str, object]:
+    @refuses("502", "the assistant did not answer as it should")
+    async def assist(self, call: Call) -> Proposal:
         """POST /policies/assist: a proposal of the configured assistant; it is told names and types, and no row."""
         admin, asked = self._admin(call), await call.body(_Assist)
         self._deps.assistant.require()
@@ -168,7 +180,7 @@ def _table(name: str) -> tuple[str, str]:
     return (schema, table) if table else ("public", schema)
 
 
-def _policy(policy: Policy) -> dict[str, object]:
+def _policy(policy: Policy) -> ListedPolicy:
     return {
         "name": policy.name,
         "kind": "permissive" if policy.permissive else "restrictive",
@@ -179,7 +191,7 @@ def _policy(policy: Policy) -> dict[str, object]:
     }
 
 
-def _trial(trial: Trial) -> dict[str, object]:
+def _trial(trial: Trial) -> TrialResult:
     return {
         "label": label(trial.identity),
         "before": trial.before,
@@ -193,7 +205,7 @@ def _trial(trial: Trial) -> dict[str, object]:
     }
 
 
-def _row(row: MatrixRow) -> dict[str, object]:
+def _row(row: MatrixRow) -> MatrixLine:
     return {
         "table": f"{row.schema}.{row.table}",
         "role": row.identity.role,
@@ -202,5 +214,5 @@ def _row(row: MatrixRow) -> dict[str, object]:
     }
 
 
-def _cell(cell: Cell) -> dict[str, object]:
+def _cell(cell: Cell) -> MatrixCell:
     return {"state": cell.state, "visible": cell.visible, "sampled": cell.sampled, "policies": list(cell.policies)}

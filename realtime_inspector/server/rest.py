@@ -119,6 +119,26 @@ def takes(form: type[msgspec.Struct]) -> Callable[[_Marked], _Marked]:
     return mark
 
 
+def gives(*media_types: str) -> Callable[[_Marked], _Marked]:
+    """Says what an act answers that gives no JSON, for the description of the interface."""
+
+    def mark(act: _Marked) -> _Marked:
+        vars(act).update(media_types=media_types)
+        return act
+
+    return mark
+
+
+def refuses(status: str, why: str, schema: str = "Error") -> Callable[[_Marked], _Marked]:
+    """Says what an act refuses that others do not, for the description of the interface. `schema`: of the body."""
+
+    def mark(act: _Marked) -> _Marked:
+        vars(act).update(refused=(status, why, schema))
+        return act
+
+    return mark
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """Who may come in: `authenticate` verifies a bearer at a time, None lets in anybody; pages of `origins` may use it too.

@@ -30,6 +30,7 @@ from realtime_inspector.server.keys import Keys
 from realtime_inspector.server.refusals import KINDS, Refusals
 from realtime_inspector.server.rest import LARGEST_BODY, Door
 from realtime_inspector.settings import Settings
+from tests.wire.contract import assert_described
 
 SECRET = "a secret of 32 bytes, or of more"
 ALICE, CAROL = "11111111-1111-4111-8111-111111111111", "33333333-3333-4333-8333-333333333333"
@@ -104,6 +105,8 @@ class Service:
         answer = await self.client.request(method, path, headers=headers, **{"content": content, **more})
         assert answer.headers["cache-control"] == "no-store"
         assert "set-cookie" not in answer.headers
+        if method not in ("HEAD", "OPTIONS"):
+            assert_described(answer)
         return answer
 
     async def start(self, path: str = START, json: Any = None, **more: Any) -> Any:

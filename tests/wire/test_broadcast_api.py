@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pytest
 
+from tests.wire.contract import assert_described
 from tests.wire.service import V1, V2, Client, Service, client, serving, token
 from tests.wire.test_broadcast import opened
 
@@ -21,6 +22,13 @@ async def asking(service: Service, key: str | None = None, **headers: str) -> As
     headers = {"authorization": f"Bearer {token() if key is None else key}".strip(), **headers}
     given = {name: value for name, value in headers.items() if value}
     async with httpx.AsyncClient(base_url=service.url, headers=given, trust_env=False) as http:
+
+        async def compare(answer: httpx.Response) -> None:
+            await answer.aread()
+            if answer.request.method == "POST":
+                assert_described(answer)
+
+        http.event_hooks = {"response": [compare]}
         yield http
 
 
@@ -64,7 +72,7 @@ async def test_bytes_reach_those_who_can_take_them() -> None:
         await first.alive()
 
 
-@pytest.mark.parametrize("name", ["a:b", "a/b", "Zimmer für zwei 👩‍👧", "%2F", "a b?c#d"])
+@pytest.mark.parametrize("name", ["a:b", "a/b", "Zimmer für zwei 👩‍👧", "%2F", "a b?c#d", "two\nlines"])
 async def test_topics_and_events_are_percent_encoded(name: str) -> None:
     encoded = "".join(f"%{byte:02X}" for byte in name.encode())
     async with serving() as service, client(service) as member, asking(service) as http:

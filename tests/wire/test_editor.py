@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.wire.assistant import ANSWER, Stub, assisting
+from tests.wire.contract import assert_described
 from tests.wire.demo import Demo
 from tests.wire.test_why import as_, ask
 
@@ -19,6 +20,7 @@ def look(demo: Demo, path: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {demo.told['admin_token']}"}
     response = httpx.get(f"{demo.url}/api/v1/{path}", headers=headers)
     assert response.status_code == 200, response.text
+    assert_described(response)
     return dict(response.json())
 
 

@@ -24,6 +24,20 @@ from tests.wire.test_admin_api import ANON, START, WISH, Service, pool, refused,
 __all__ = ["pool"]
 AUDIT, EXPORT, VERIFY = "/api/v1/audit", "/api/v1/audit/export", "/api/v1/audit/verify"
 CONNECTIONS = "/api/v1/connections"
+CONNECTION: dict[str, object] = {
+    "id": "p-1",
+    "peer": "10.0.0.1",
+    "role": "anon",
+    "subject": None,
+    "vsn": "2.0.0",
+    "opened_at": 1.5,
+    "topics": ["realtime:a"],
+    "sent": 1,
+    "sent_bytes": 2,
+    "dropped": 0,
+    "queued_bytes": 0,
+    "impersonation": None,
+}
 
 
 @pytest.fixture
@@ -91,7 +105,7 @@ async def test_the_trail_is_verified(service: Service, database: str) -> None:
 
 
 async def test_who_is_connected_is_shown_and_ended_with_a_note(service: Service) -> None:
-    service.connections = [{"id": "p-1", "peer": "10.0.0.1", "role": "anon", "subject": None}]
+    service.connections = [CONNECTION]
     for _ in range(3):
         assert (await service.ask("GET", CONNECTIONS)).json() == {"connections": service.connections}
     assert refused(await service.ask("DELETE", f"{CONNECTIONS}/p-2"), 404, "NOT_FOUND")
@@ -105,7 +119,7 @@ async def test_who_is_connected_is_shown_and_ended_with_a_note(service: Service)
 
 
 async def test_nobody_is_shown_while_that_cannot_be_written_down(service: Service, database: str) -> None:
-    service.connections = [{"id": "p-1", "peer": "10.0.0.1", "role": "anon", "subject": None}]
+    service.connections = [CONNECTION]
     superuser = await asyncpg.connect(database)
     await superuser.execute("revoke execute on all functions in schema realtime_inspector from test_admin_reader")
     answers = await asyncio.gather(*(service.ask("GET", CONNECTIONS) for _ in range(3)))

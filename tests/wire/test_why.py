@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.wire.contract import assert_described
 from tests.wire.demo import Demo, Person
 
 PATIENCE = 30.0
@@ -47,6 +48,7 @@ def ask(demo: Demo, path: str, body: dict[str, Any], status: int = 200, bearer: 
     headers = {"authorization": f"Bearer {bearer or demo.told['admin_token']}"}
     response = httpx.post(f"{demo.url}/api/v1/{path}", json=body, headers=headers)
     assert response.status_code == status, response.text
+    assert_described(response)
     return dict(response.json())
 
 
