@@ -93,11 +93,15 @@ class Service:
             trail=Trail(pool),
             console=Console(settings.evaluator_url, statement_timeout_ms=2_000, search_path="public"),
             connections=lambda: self.connections,
-            disconnect=self.disconnected.append,  # type: ignore[arg-type]
+            disconnect=self.disconnect,
             refresh_endings=Watch(Audit(pool), self.keys).look,
         )
         transport = httpx.ASGITransport(Starlette(routes=routes(deps)), client=("10.1.2.3", 999))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://service", headers={"user-agent": "a browser"})
+
+    def disconnect(self, name: str) -> bool:
+        self.disconnected.append(name)
+        return True
 
     async def ask(self, method: str, path: str, json: Any = None, *, bearer: str | None = None, **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {bearer or token()}", "content-type": "application/json", **more.pop("headers", {})}
