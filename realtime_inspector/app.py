@@ -141,6 +141,7 @@ def _build(
     if database is not None:
         database.receivers.names = hub.names
         database.receivers.sent = database.pipeline.receivers
+        database.receivers.gave_up = hub.gave_up
     return hub, Server(application(site), settings, wire)
 
 

@@ -224,6 +224,14 @@ class Told(IntEnum):
         return self is Told.EVERYTHING and reason is not Reason.DELIVERED
 
 
+class GaveUp(NamedTuple):
+    """A socket that was closed because its peer did not read. `at`: seconds since 1970."""
+
+    connection: str
+    identity: Identity
+    at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What was decided for one change and one identity. `detail` is safe to show to an inspector's admin only."""

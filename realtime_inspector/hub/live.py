@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from realtime_inspector.hub.probes import Probes
 from realtime_inspector.hub.questions import Questions
 from realtime_inspector.hub.sockets import Members, Membership, Socket, described
 from realtime_inspector.hub.witness import NoteJoin, not_noted
-from realtime_inspector.model import Binding, Forum, Identity, Token
+from realtime_inspector.model import Binding, Forum, GaveUp, Identity, Token
 from realtime_inspector.ports import Broker, Outlet, TokenVerifier
 from realtime_inspector.protocol import frames
 from realtime_inspector.protocol.broadcast import Broadcast, Persistence, kept_id
@@ -40,6 +40,8 @@ from realtime_inspector.visibility.subscription import Authorized
 TICK_SECONDS: Final = 1.0
 LAGGING_BYTES: Final = 262_144
 PACE_SECONDS: Final = 0.05
+GIVEN_UP: Final = 256
+"""Sockets whose peers did not read that are remembered, for who asks why they got nothing."""
 """So long a burst of the database's broadcasts waits for sockets with so much queued."""
 INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
@@ -82,6 +84,8 @@ class Hub:
         self._process = secrets.token_hex(4)
         self._numbers = 0
         self._sockets: dict[str, Socket] = {}
+        self.gave_up: deque[GaveUp] = deque(maxlen=GIVEN_UP)
+        """The newest sockets that were closed because their peers did not read, oldest first."""
         self._members = Members(outbox)
         self._presences = Presences(outbox)
         self._borrowed: defaultdict[str, set[Socket]] = defaultdict(set)
@@ -197,6 +201,8 @@ class Hub:
     def _forget(self, socket: Socket) -> None:
         del self._sockets[socket.name]
         self.gate.leave(socket.peer)
+        if socket.link.slow:
+            self.gave_up.append(GaveUp(socket.name, socket.token.identity, time.time()))
         socket.session.closed()  # answers that are still on their way change nothing any more
         for topic in list(socket.topics):
             self._part(socket, topic)

@@ -62,7 +62,7 @@ class Connection:
         # First: all that a delivery touches, close together.
         *("pending", "_blocked", "_settling", "_write_now", "_transport", "sent", "sent_bytes", "_wire"),
         *("_backlog", "_ending_at", "_farewell", "_gone", "_held", "_inbox", "_kept", "_loop", "_lost", "_paused", "_pings"),
-        *("_progress_at", "_protocol", "_receive", "_received_at", "_remaining", "_served", "_waiters", "attention_at"),
+        *("_progress_at", "_protocol", "_receive", "_received_at", "_remaining", "_served", "_waiters", "attention_at", "slow"),
     )
 
     def __init__(self, transport: asyncio.Transport, wire: Wire, protocol: Handshaken) -> None:
@@ -74,6 +74,7 @@ class Connection:
         self._wire = wire
         self.pending: bytes | None = b""
         self.sent = self.sent_bytes = 0
+        self.slow = False
         self._backlog: list[bytes] = []
         self._kept = 0
         self._blocked = self._settling = self._gone = False
@@ -276,6 +277,7 @@ class Connection:
         return now - self._progress_at >= self._wire.queue_seconds
 
     def _give_up(self, why: str) -> None:
+        self.slow = True
         self._wire.on_slow()
         self._write_close(SLOW_CONSUMER, f"slow consumer: {why}")
 

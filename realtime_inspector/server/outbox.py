@@ -34,10 +34,14 @@ class Member(Protocol):
 
 
 class Link(Member, Outlet, Protocol):
-    """A connection as the application sees it. `sent`, `sent_bytes`: messages and bytes that were written so far."""
+    """A connection as the application sees it. `sent`, `sent_bytes`: messages and bytes that were written so far.
+
+    `slow`: it was closed because its peer did not read.
+    """
 
     sent: int
     sent_bytes: int
+    slow: bool
 
     async def run(self, receive: Callable[[str | bytes], None], lost: Callable[[], None]) -> None:
         """Each message goes to `receive`, in order, until the connection is gone; then `lost` is called, once.

@@ -19,6 +19,7 @@ class Relay:
         self._clock = asyncio.get_running_loop().time
         self.pending: bytes | None = b""
         self.sent = self.sent_bytes = 0
+        self.slow = False
         self.attention_at = 0.0
         self._queue: deque[bytes] = deque()
         self._queued = 0
@@ -97,6 +98,7 @@ class Relay:
             self._give_up()
 
     def _give_up(self) -> None:
+        self.slow = True
         self._wire.on_slow()
         self.abort()
 

@@ -59,7 +59,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """What an event was to one live channel. `kept`: whether it was sent is known, and not decided anew."""
+    """What an event was to one live channel. `kept`: whether it was sent is known, and not decided anew.
+
+    `size`: bytes of its records with every value, 0 if not known; `queued`: bytes that wait in its socket's queue now.
+    """
 
     connection: str
     topic: str
@@ -68,3 +71,5 @@ class Receiver:
     reason: str
     detail: str
     kept: bool
+    size: int
+    queued: int

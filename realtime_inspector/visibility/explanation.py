@@ -15,7 +15,10 @@ Told = Literal["allowed", "denied", "raised", "gone", "no_privilege"]
 State = Literal["passed", "failed", "skipped"]
 NOT_JOINED: Final = "not_joined"
 """Beside the reasons: who joined after the event."""
-STEPS: Final = ("subscribed", "published", "granted", "row_security", "policies", "filter", "columns", "joined", "sent")
+STEPS: Final = (
+    *("subscribed", "published", "granted", "row_security", "policies", "filter"),
+    *("columns", "size", "joined", "sent", "queue", "acknowledged"),
+)
 """In the order in which the service decides."""
 BYPASSES: Final = {
     "bypassrls": "the role is a superuser or has BYPASSRLS, so no policy is asked",
@@ -59,13 +62,19 @@ class Judged:
 class Live:
     """What sockets of this identity are there. `topics`: of channels that name the table; `elsewhere`: of others.
 
-    `reason`: what became of the event for them, None if there is none to ask about; `detail`: of what that is.
+    `reason`: what became of the event for them, None if there is none to ask about; `detail`: of what that is. `size`: bytes of
+    its records with every value, 0 if not known, and the `limit` that they have; `queued`: bytes that wait in the socket's queue.
+    `given_up`: the last socket of the identity that did not read and was closed for it, in words.
     """
 
     topics: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
     reason: str | None = None
     detail: str = ""
+    size: int = 0
+    limit: int = 0
+    queued: int = 0
+    given_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +156,11 @@ def ladder(explanation: Explanation) -> tuple[Step, ...]:
         _policies(e),
         _filter(e.live),
         _columns(c),
+        _size(e.live),
         _joined(e.live),
         _sent(e.live),
+        _queue(e.live),
+        _acknowledged(e.live),
     ]
     return tuple(steps)
 
@@ -264,6 +276,15 @@ def _columns(c: Circumstances) -> Step:
     return Step("columns", "passed", f"without {', '.join(c.columns_denied)}, which the role may not read")
 
 
+def _size(live: Live | None) -> Step:
+    if live is None or not live.size:
+        return Step("size", "skipped", "no record was to be sent")
+    if live.size <= live.limit:
+        return Step("size", "passed", f"{live.size} bytes, of {live.limit} that a record may have")
+    left_out = "its longer values were left out, as the message says (Error 413)"
+    return Step("size", "passed", f"{live.size} bytes are more than the {live.limit} that a record may have: {left_out}")
+
+
 def _joined(live: Live | None) -> Step:
     if live is None or live.reason is None:
         return Step("joined", "skipped", "no subscription of this identity to look at")
@@ -278,3 +299,19 @@ def _sent(live: Live | None) -> Step:
     if live.reason == Reason.DELIVERED:
         return Step("sent", "passed", "queued to the socket with its batch")
     return Step("sent", "failed", f"{live.reason}: {live.detail}" if live.detail else str(live.reason))
+
+
+def _queue(live: Live | None) -> Step:
+    if live is not None and live.reason == Reason.DELIVERED:
+        if not live.queued:
+            return Step("queue", "passed", "nothing waits for the socket: its network connection took all that was queued")
+        return Step("queue", "failed", f"{live.queued} bytes wait for the socket, which reads slowly; this may be among them")
+    if live is not None and live.given_up:
+        return Step("queue", "failed", f"{live.given_up}; what waited for it was dropped")
+    return Step("queue", "skipped", "nothing was queued")
+
+
+def _acknowledged(live: Live | None) -> Step:
+    if live is None or live.reason != Reason.DELIVERED:
+        return Step("acknowledged", "skipped", "nothing was to be acknowledged")
+    return Step("acknowledged", "skipped", "clients do not acknowledge changes in this protocol, so nobody knows")

@@ -48,7 +48,9 @@ def test_two_clicks_tell_which_part_of_which_policy_is_false(inspector: Inspecto
     values = leaf.locator(".sides code")
     expect(values).to_have_text([inspector.demo.user("alice"), inspector.demo.user("bob")])
     expect(leaf.locator(".op")).to_have_text("is not")
-    expect(inspector.detail).to_contain_text("Not reached: filter, columns, joined before the commit and sent")
+    expect(inspector.detail).to_contain_text(
+        "Not reached: filter, columns, size, joined before the commit, sent, queue and acknowledged"
+    )
     expect(inspector.detail.locator(".code")).to_contain_text("begin isolation level repeatable read read only;")
 
 
@@ -60,8 +62,9 @@ def test_the_ladder_of_somebody_who_saw_the_row_is_passed_to_its_end(
     inspector.row("INSERT", "allowed").click()
     inspector.page.keyboard.press("w")
     expect(inspector.detail).to_contain_text("alice sees this row. The policy “own tweets” lets it through.")
-    expect(inspector.detail.locator(".st")).to_have_count(9)
-    expect(inspector.detail.locator(".st[data-state=passed]")).to_have_count(9)
+    expect(inspector.detail.locator(".st")).to_have_count(12)
+    expect(inspector.detail.locator(".st[data-state=passed]")).to_have_count(11)
+    expect(inspector.detail.locator(".st[data-state=skipped]")).to_contain_text("do not acknowledge changes")
     expect(policy(inspector, "own tweets").locator(".res")).to_have_text("true")
 
 

@@ -20,8 +20,11 @@ const STEPS = {
   policies: "Row policies",
   filter: "Filter",
   columns: "Columns",
+  size: "Size",
   joined: "Joined before the commit",
   sent: "Sent",
+  queue: "Queue",
+  acknowledged: "Acknowledged",
 };
 const STALE_MS = 30_000;
 
