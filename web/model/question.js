@@ -1,7 +1,7 @@
 // One question to the service at a time: whether it is being asked, what was answered last, or why nothing was.
 import { signal } from "../vendor/preact.js";
 import { ApiError } from "../api.js";
-import { blame } from "./session.js";
+import { loadConfig } from "./session.js";
 
 /**
  * `answer` stays while the next one is on its way, and goes when that was refused: old facts never stand beside a refusal.
@@ -35,8 +35,9 @@ export class Question {
       end({ answer: await this.fetch(...given) });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 0 || error.status === 401) blame(error);
       end({ problem: error });
+      // Whether it is the server or the token, and not this question, its other door tells.
+      if ([0, 401, 403].includes(error.status)) loadConfig();
     }
     return this.state.value;
   }

@@ -52,6 +52,7 @@ export async function loadConfig() {
     blame(error);
   }
   checkedAt.value = Date.now();
+  clearTimeout(timer); // that of a call that was under way at the same time
   timer = window.setTimeout(loadConfig, trouble.value || unpublished.value ? RECHECK_MS : REFRESH_MS);
 }
 

@@ -1,5 +1,6 @@
 // What a panel shows while its question is open, when it was refused, and when there is nothing: never a blank, never a bare spinner.
-import { html } from "../vendor/preact.js";
+import { html, useEffect, useRef } from "../vendor/preact.js";
+import { token, trouble } from "../model/session.js";
 import { Button, CopyButton, Icon, Sql } from "./parts.js";
 
 /** The answer once it is there; before that a skeleton with words, or the server's own reason with a way out. */
@@ -15,14 +16,20 @@ export function Skeleton({ words, lines = 6 }) {
     ${Array.from({ length: lines }, (_, i) => html`<i key=${i} aria-hidden="true"></i>`)}</div>`;
 }
 
-/** Why there is no answer, in the server's words, with its code and what to do. */
+/** Why there is no answer, in the server's words, with its code and what to do. Asks `again` by itself when the cause is gone. */
 export function Refusal({ problem, again = null, busy = false }) {
+  const first = useRef(true);
+  useEffect(() => {
+    if (!first.current && trouble.value === null) again?.();
+    first.current = false;
+  }, [token.value, trouble.value]);
   const hint = String(problem.hint ?? "");
   const isSql = /^\s*(alter|create|grant|revoke|drop|select)\b/i.test(hint);
   return html`<div class="refusal" role="alert">
     <p class="refusal-h"><${Icon} name=${problem.status === 403 ? "i-lock" : "i-error"} /><b>${titleOf(problem)}</b></p>
     <p class="refusal-q"><q>${problem.message}</q>${problem.code && html`<code>${problem.code}</code>`}</p>
     ${hint && (isSql ? html`<div class="refusal-fix"><${Sql} text=${hint} /><${CopyButton} text=${hint} cls="btn--small" /></div>` : html`<p>${hint}</p>`)}
+    ${again && trouble.value && html`<p class="dim">${trouble.value.kind === "unreachable" ? "It is asked again as soon as the server answers." : "It is asked again as soon as there is another token."}</p>`}
     ${again && html`<p><${Button} icon="i-refresh" disabled=${busy} onClick=${again}><span>Try again</span><//></p>`}
   </div>`;
 }

@@ -43,10 +43,15 @@ function Panes() {
   if (playing.value) return html`<${LivePanes} />`;
   if (!token.value || refusedAtOnce) return html`<div class="panes"><${Lazy} key="token" load=${loadNoToken} /></div>`;
   const entry = openSection();
-  if (entry) return html`<div class="panes"><${Lazy} key=${entry.name} load=${entry.load} /></div>`;
-  if (!started && unpublished.value && section.value !== "channels") return html`<div class="panes"><${Lazy} key="unpublished" load=${loadUnpublished} /></div>`;
-  if (!started && config.value && section.value !== "channels") return html`<div class="panes"><${Lazy} key="first" load=${loadFirstRun} /></div>`;
+  if (entry) return html`<${Solo} key=${entry.name} load=${entry.load} />`;
+  if (!started && unpublished.value && section.value !== "channels") return html`<${Solo} key="unpublished" load=${loadUnpublished} />`;
+  if (!started && config.value && section.value !== "channels") return html`<${Solo} key="first" load=${loadFirstRun} />`;
   return html`<${LivePanes} />`;
+}
+
+/** A page of the whole width, below what has to be known on every page. */
+function Solo({ load }) {
+  return html`<div class="panes panes--solo"><div class="notices"><${Notices} /></div><${Lazy} load=${load} /></div>`;
 }
 
 function LivePanes() {

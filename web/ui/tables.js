@@ -3,12 +3,13 @@ import { html, useEffect } from "../vendor/preact.js";
 import { asker, browse, offset, openTable, order, orderBy, PAGE, rows, table, turnPage } from "../model/desk.js";
 import { config } from "../model/session.js";
 import { count } from "../format.js";
-import { Answer, Nothing } from "./answers.js";
+import { Answer, Nothing, Skeleton } from "./answers.js";
 import { Grid } from "./grid.js";
 import { Button, Icon } from "./parts.js";
 
 export function Tables() {
-  const all = config.value?.tables ?? [];
+  if (!config.value) return html`<${Skeleton} words="Asking which tables there are." />`;
+  const all = config.value.tables;
   if (!all.length) return html`<${Nothing} title="No table is published."><p>The browser lists what the publication has.</p><//>`;
   const open = table.value;
   return html`<div class="browser">
