@@ -1,9 +1,10 @@
 """Builds the service from its settings, says when it is ready, and ends it within seconds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -15,6 +16,7 @@ from realtime_inspector.hub import Hub
 from realtime_inspector.hub.channels import NoChannels
 from realtime_inspector.hub.endings import Watch
 from realtime_inspector.hub.witness import Witness, not_noted
+from realtime_inspector.lasting import Work, lasting
 from realtime_inspector.model import LEGACY, Binding, Identity
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.pipeline.inquiry import Inquirer
@@ -85,7 +87,7 @@ async def _serve(server: Server, hub: Hub, database: "_Database | None", on_read
         _log.info("ready", url=server.url)
         on_ready(server.url, server.port)
 
-    hub.start(collect(), *(database.company(hub) if database else ()))
+    hub.start(garbage=collect, **(database.company(hub) if database else {}))
     serving, stopping, preparing = (asyncio.create_task(work) for work in (server.serve(), stop.wait(), prepare()))
     try:
         await asyncio.wait({serving, stopping, preparing}, return_when=asyncio.FIRST_COMPLETED)
@@ -183,14 +185,14 @@ class _Database:
     witness: Witness
     refusals: Refusals
 
-    def company(self, hub: Hub) -> tuple[Coroutine[Any, Any, None], ...]:
-        """What goes on as long as the hub lives."""
+    def company(self, hub: Hub) -> dict[str, Work]:
+        """What goes on as long as the hub lives, by name."""
 
         def end(session_id: str) -> None:
             hub.close_session(session_id)
             self.witness.forget(session_id)
 
-        return self.watch.run(end), self.witness.run(), self.refusals.run()
+        return {"endings": partial(self.watch.run, end), "witness": self.witness.run, "refusals": self.refusals.run}
 
     async def prepare(self) -> None:
         """Returns when changes flow and it is known what was ended and revoked."""
@@ -266,7 +268,7 @@ async def _database(settings: Settings, index: Index[Outlet], keys: Keys, metric
     receivers = Receivers.open(settings, index)
     inquirer, rehearsal = Inquirer(settings, pipeline.event, receivers), Rehearsal(settings)
     channels = Channels(permissions, pool, pipeline.letters.flowing)
-    upkeep = asyncio.create_task(keep_partitions(pool, settings.messages_hours))
+    upkeep = asyncio.create_task(lasting("partitions", partial(keep_partitions, pool, settings.messages_hours)))
     try:
         audit = Audit(pool)
         keys.recorded = audit.recorded

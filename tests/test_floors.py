@@ -12,6 +12,7 @@ FLOORS = (
     "errors",
     "replication protocol identity visibility presence doctor settings ports",
     "channel",
+    "lasting",
     "postgres broker server",
     "hub pipeline",
     "app",

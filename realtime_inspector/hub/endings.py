@@ -39,7 +39,7 @@ class Watch:
             try:
                 await self.look()
                 self._told = False
-            except RealtimeError as error:
+            except Exception as error:  # also a fault of ours: whoever does not know what has ended must not go on as before
                 self._miss(error)
             await asyncio.sleep(PAUSE)
 
@@ -53,9 +53,10 @@ class Watch:
         self._seen_at = asyncio.get_running_loop().time()
         self.known.set()
 
-    def _miss(self, error: RealtimeError) -> None:
+    def _miss(self, error: Exception) -> None:
         if asyncio.get_running_loop().time() - self._seen_at > BLIND_SECONDS:
             self._keys.knows_revoked = False
         if not self._told:
             self._told = True
-            _log.warning("endings_not_read", reason=error.text)
+            fault = None if isinstance(error, RealtimeError) else error
+            _log.warning("endings_not_read", reason=str(error), exc_info=fault)

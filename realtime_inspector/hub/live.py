@@ -24,6 +24,7 @@ from realtime_inspector.hub.probes import Probes
 from realtime_inspector.hub.questions import Questions
 from realtime_inspector.hub.sockets import Members, Membership, Socket, described
 from realtime_inspector.hub.witness import NoteJoin, not_noted
+from realtime_inspector.lasting import Work, lasting
 from realtime_inspector.model import Binding, Forum, GaveUp, Identity, Token
 from realtime_inspector.ports import Broker, Outlet, TokenVerifier
 from realtime_inspector.protocol import frames
@@ -121,10 +122,10 @@ class Hub:
 
     # The life of the hub and of its sockets.
 
-    def start(self, *company: Coroutine[Any, Any, None]) -> None:
-        """Starts what goes on as long as the hub lives, and with it what others want to go on so long."""
-        for work in (self._post.run(), self._tick_all(), self._probes.run(), *company):
-            self._spawn(work)
+    def start(self, **company: Work) -> None:
+        """Starts what goes on as long as the hub lives, and with it what others want to go on so long, by name."""
+        for name, work in {"post": self._post.run, "ticks": self._tick_all, "probes": self._probes.run, **company}.items():
+            self._spawn(lasting(name, work))
 
     async def close(self) -> None:
         """Ends everything that the hub started; sockets are closed by the server."""

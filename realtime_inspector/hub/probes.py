@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+import structlog
+
 from realtime_inspector.channel import effects
 from realtime_inspector.errors import RealtimeError
 from realtime_inspector.hub.channels import PrivateChannels
@@ -24,6 +26,7 @@ PROBING: Final = 100
 
 TOGETHER: Final = 100
 """So many sockets are looked at in one turn of the loop."""
+_log = structlog.get_logger(__name__)
 
 
 class Probes:
@@ -59,7 +62,7 @@ class Probes:
 
     async def run(self) -> None:
         """Looks whether something is to be asked again, for ever."""
-        known, looked = None, 0
+        known, looked, blind = None, 0, False
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if not any(each.forum.private for socket in self._sockets.values() for each in socket.topics.values()):
@@ -67,9 +70,12 @@ class Probes:
                 continue
             try:
                 version = await self._channels.version()
-            except RealtimeError:
-                continue  # whoever asks meanwhile is denied; the next look tells
-            now = int(time.monotonic())
+            except RealtimeError as error:  # whoever asks meanwhile is denied; the next look tells
+                if not blind:
+                    _log.warning("policies_not_watched", reason=error.text, remedy=error.remedy)
+                blind = True
+                continue
+            blind, now = False, int(time.monotonic())
             changed = version != known  # at the first look too: something may have changed since the first channel was joined
             for number, socket in enumerate(list(self._sockets.values())):
                 for topic in (None,) if changed else self._due(socket, now, now - looked):

@@ -33,7 +33,7 @@ Precede = Callable[[Sequence[Relation]], Awaitable[None]]
 SetAside = Callable[[list[Audience[Outlet]], Index[Outlet], Sent, Position], None]
 
 
-async def _at_once(_: Sequence[Relation]) -> None:
+async def at_once(_: Sequence[Relation]) -> None:
     return
 
 
@@ -61,9 +61,7 @@ class Batches:
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
-    async def deliver(
-        self, batch: Sequence[Transaction], index: Index[Outlet], memory: Sent, precede: Precede = _at_once
-    ) -> None:
+    async def deliver(self, batch: Sequence[Transaction], index: Index[Outlet], memory: Sent, precede: Precede = at_once) -> None:
         """To those of the index. `precede`: what comes before the changes of relations. Raises what that raises of SlotLost."""
         rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))
         if rooted is None:

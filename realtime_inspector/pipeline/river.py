@@ -14,9 +14,10 @@ from time import monotonic, time
 import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError, SlotInUse, SlotLost, SourceError
+from realtime_inspector.lasting import lasting
 from realtime_inspector.model import AFTER, Binding, Change, Identity, Position, Reason, Transaction
 from realtime_inspector.pipeline.aside import Aside
-from realtime_inspector.pipeline.batches import FIRST_RETRY, LAST_RETRY, Batches, Sent
+from realtime_inspector.pipeline.batches import FIRST_RETRY, LAST_RETRY, Batches, Sent, at_once
 from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.evidence import Gatherer
 from realtime_inspector.pipeline.guard import Guard
@@ -121,8 +122,8 @@ class Pipeline:
         pipeline = cls(settings, index)
         pipeline._task = asyncio.create_task(pipeline._run(), name="river")
         looking = (pipeline._watch, pipeline.guard) if settings.source == "replication" else (pipeline._watch, pipeline.letters)
-        beside = pipeline._aside.run(pipeline._beside.deliver)
-        pipeline._looking = [asyncio.create_task(run) for run in (*(each.run() for each in looking), beside)]
+        lasts = [lasting(type(each).__name__.lower(), each.run) for each in looking]
+        pipeline._looking = [asyncio.create_task(each) for each in (*lasts, pipeline._aside.run(pipeline._beside.deliver))]
         return pipeline
 
     async def close(self) -> None:
@@ -389,10 +390,8 @@ class Pipeline:
             self._lag = max(0.0, time() - last.committed_at / 1e6)
 
     async def _deliver(self, batch: Sequence[Transaction], index: Index[Outlet], memory: Sent) -> None:
-        if index is self._index:
-            await self._batches.deliver(batch, index, memory, self._watch.precede)
-        else:
-            await self._batches.deliver(batch, index, memory)
+        precede = self._watch.precede if index is self._index else at_once
+        await self._batches.deliver(batch, index, memory, precede)
 
     def _set_aside(self, slow: list[Audience[Outlet]], index: Index[Outlet], memory: Sent, position: Position) -> None:
         if index is self._index:

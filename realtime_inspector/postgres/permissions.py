@@ -77,8 +77,11 @@ class Permissions:
 
     async def version(self) -> str:
         """Changes whenever the policies, or what they depend on apart from data, do. Raises as `ask`."""
-        async with self._lane(Identity("", "")) as lane:
-            result = await lane.ask(Statement(sql.load("policies_version")), Statement("begin read only"))
+        try:
+            async with self._lane(Identity("", "")) as lane:
+                result = await lane.ask(Statement(sql.load("policies_version")), Statement("begin read only"))
+        except (psycopg.errors.QueryCanceled, TimeoutError) as error:
+            raise DatabaseBusy from error
         return (result.get_value(0, 0) or b"").decode("utf-8", "replace") if result.ntuples else ""
 
     async def _ask(self, key: _Key, headers: str) -> Rights:

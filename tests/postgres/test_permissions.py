@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from realtime_inspector.errors import DatabaseUnavailable, SetupError
+from realtime_inspector.errors import DatabaseBusy, DatabaseUnavailable, SetupError
 from realtime_inspector.model import Extension, Identity, Right, Rights
 from realtime_inspector.postgres.permissions import Permissions
 from realtime_inspector.postgres.setup import Options, prepare
@@ -181,6 +181,15 @@ async def test_a_change_of_policies_is_noticed(database: str) -> None:
             world.run(change)
             versions.append(await world.permissions.version())
         assert all(before != after for before, after in pairwise(versions[1:])), versions
+
+
+async def test_a_catalogue_that_does_not_answer_in_time_is_told_as_such(database: str) -> None:
+    """Whoever looks for changes of policies must be told in a way that does not end the looking."""
+    async with asked(database, timeout=100) as world:
+        with psycopg.connect(database) as other:
+            other.execute("lock table pg_catalog.pg_policy in access exclusive mode")
+            with pytest.raises(DatabaseBusy):
+                await world.permissions.version()
 
 
 async def test_a_missing_partition_is_made(database: str) -> None:

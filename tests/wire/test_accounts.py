@@ -1,5 +1,6 @@
 """Admins sign in with a password, sign out and lose every right; their tokens and impersonations go with that."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,11 +9,12 @@ import msgspec
 import orjson
 import pytest
 
-from realtime_inspector.errors import RoleNotAllowed, TokenClaimsInvalid, TokenExpired
+from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, RoleNotAllowed, TokenClaimsInvalid, TokenExpired
+from realtime_inspector.hub import endings
 from realtime_inspector.hub.endings import Watch
 from realtime_inspector.identity.passwords import entry
 from realtime_inspector.identity.tokens import NAMESPACE
-from realtime_inspector.postgres.audit import Audit
+from realtime_inspector.postgres.audit import Audit, Endings
 from realtime_inspector.server.accounts import PER_PERSON
 from realtime_inspector.server.keys import Keys
 from tests.wire.test_admin_api import ANON, ME, SETTINGS, START, Service, pool, refused, token
@@ -149,6 +151,34 @@ async def test_other_processes_learn_of_every_ending(service: Service, pool: Any
             await elsewhere.authenticate(dead, time.time())
     assert await elsewhere.authenticate(bea, time.time())
     assert set(closed) == {stopped["session"]["id"], logged_out["session"]["id"]}
+
+
+@pytest.mark.parametrize("fault", [DatabaseUnavailable(), RuntimeError("planted")], ids=["database", "ours"])
+async def test_who_cannot_learn_what_has_ended_trusts_no_admin(
+    service: Service, pool: Any, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async def fail(_: Audit) -> Endings:
+        raise fault
+
+    monkeypatch.setattr(endings, "BLIND_SECONDS", 0.0)
+    monkeypatch.setattr(endings, "PAUSE", 0.01)
+    elsewhere, mine = Keys(WITH_ADMINS), await sign_in(service)
+    watching = asyncio.create_task(Watch(Audit(pool), elsewhere).run(lambda _: None))
+    try:
+        async with asyncio.timeout(20):
+            for knows in (True, False, True):
+                with monkeypatch.context() as planted:
+                    if not knows:
+                        planted.setattr(Audit, "endings", fail)
+                    while elsewhere.knows_revoked is not knows:  # noqa: ASYNC110 - nobody tells
+                        await asyncio.sleep(0.01)
+                    if knows:
+                        assert await elsewhere.authenticate(mine, time.time())
+                    else:
+                        with pytest.raises(RealtimeError):
+                            await elsewhere.authenticate(mine, time.time())
+    finally:
+        watching.cancel()
 
 
 async def test_a_revoked_admin_has_no_right_left(service: Service, pool: Any) -> None:

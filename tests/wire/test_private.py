@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from websockets.asyncio.client import connect
 
@@ -179,6 +180,20 @@ async def test_changed_policies_take_effect_without_a_reconnect(database: str) -
         for member in (alice, bob):
             while (told := await member.event())[0] != "phx_close":
                 assert told[0] != "system" or told[1]["code"] == "Unauthorized"
+
+
+async def test_policies_are_watched_again_after_looking_was_cancelled(database: str) -> None:
+    cancel = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
+    async with world(database) as made, client(made.service, key=person(ALICE)) as alice:
+        await enter(alice)
+        with psycopg.connect(database) as other:
+            other.execute("lock table pg_catalog.pg_policy in access exclusive mode")
+            async with asyncio.timeout(PATIENCE):
+                while not made.run(cancel, "%What the answers of the policies%"):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+        made.run("drop policy receive on realtime.messages")
+        while (await alice.event())[0] != "phx_close":
+            pass
 
 
 @pytest.mark.parametrize("vsn", VERSIONS)
