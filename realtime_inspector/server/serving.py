@@ -25,6 +25,8 @@ PATIENCE_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 1
 """How long sockets and requests may take to end when the service stops."""
 BACKLOG: Final = 4_096
+UNSENT_BYTES: Final = 131_072
+"""So much the kernel keeps of what a peer does not take; without a bound these are megabytes, and nobody knows that it stalls."""
 
 
 class Server:
@@ -157,6 +159,8 @@ def _bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if (unsent := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:  # accepted sockets have it from this one
+            bound.setsockopt(socket.IPPROTO_TCP, unsent, UNSENT_BYTES)
         bound.bind(address)
         bound.listen(BACKLOG)  # who comes before uvicorn accepts has to wait, but is not refused
     except OSError as error:

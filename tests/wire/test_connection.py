@@ -150,6 +150,18 @@ async def test_a_reader_that_stalls_is_closed_and_delays_nobody() -> None:
             await each.alive()
 
 
+async def test_the_kernel_does_not_hide_that_nobody_reads() -> None:
+    """Left alone it would take some megabytes of what a peer does not read."""
+    message = {"type": "broadcast", "event": "n", "payload": {"filler": "x" * 40_000}}
+    async with serving(queue_bytes=500_000) as service, stalled(service) as raw, client(service) as sender:
+        await sender.join()
+        for _ in range(20):
+            await sender.send(ROOM, "broadcast", message)
+        await sender.alive()
+        await counted(service, "slow_consumers_total", 1)
+        await read_to_end(raw)
+
+
 async def test_a_reader_that_makes_no_progress_is_closed_even_if_little_is_queued() -> None:
     """The seconds without progress count, not only the bytes."""
     message = {"type": "broadcast", "event": "n", "payload": {"filler": "x" * 250_000}}
