@@ -48,9 +48,9 @@ class Answers:
         """Changes flow."""
         return self.system(channel, "postgres_changes", "ok", "Subscribed to PostgreSQL", {})
 
-    def gap(self, channel: Channel, reason: str) -> Send:
+    def gap(self, channel: Channel, reason: str, until: str) -> Send:
         """Changes are missing."""
-        return Send(frames.gap(self._serializer, channel.topic, reason))
+        return Send(frames.gap(self._serializer, channel.topic, reason, until=until))
 
     def noticed(self, channel: Channel, notice: Problem) -> Send:
         """What keeps changes of a table from the channel; ok, for an error makes a client join again."""

@@ -345,7 +345,7 @@ class Session:
         if authorized is not None and channel.request.debug:
             ready += [self._answers.noticed(channel, notice) for notice in authorized.notices]
         if authorized is not None and authorized.gap:
-            ready.append(self._answers.gap(channel, "unknown_position"))
+            ready.append(self._answers.gap(channel, "unknown_position", authorized.gap))
         return [*ready, *(self._answers.trouble(channel, "postgres_changes", problem) for problem in problems)]
 
     def _refuse(self, channel: Channel, problem: Problem) -> list[Effect]:

@@ -137,8 +137,9 @@ class Aside:
         """Who is behind the floor, such as of the window that is kept, misses what was until now, and is told so."""
         for audience in aside.audiences():
             for outlet in [*audience.members, *audience.joining]:
-                if audience.joining.get(outlet, self._reached) < floor:
-                    self._delivery.tell_gap(outlet, audience.key, reason)
+                after = audience.joining.get(outlet, self._reached)
+                if after < floor:
+                    self._delivery.tell_gap(outlet, audience.key, reason, span=(after, self._ring.last))
                     audience.skip(outlet, self._ring.last)
         self._memory.clear()
         self._reached = floor

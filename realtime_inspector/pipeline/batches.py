@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, SlotLost
-from realtime_inspector.model import Position, Reason, Relation, Transaction
-from realtime_inspector.pipeline.delivery import Delivery
+from realtime_inspector.model import AFTER, Position, Reason, Relation, Transaction
+from realtime_inspector.pipeline.delivery import Delivery, Span
 from realtime_inspector.pipeline.evidence import Gatherer
 from realtime_inspector.pipeline.partitions import relations_of
 from realtime_inspector.pipeline.work import Gathered, LeftView, Work, plan
@@ -65,7 +65,7 @@ class Batches:
         """To those of the index. `precede`: what comes before the changes of relations. Raises what that raises of SlotLost."""
         rooted = await self._insist(lambda _: self._gatherer.under_roots(batch), relations_of(batch))
         if rooted is None:
-            self._delivery.announce_gap(index.audiences(), Reason.INTERNAL_ERROR)
+            self._delivery.announce_gap(index.audiences(), Reason.INTERNAL_ERROR, span=_span(batch))
             memory.clear()
             return
         works = plan(rooted, index, memory, self._left_view)
@@ -79,7 +79,8 @@ class Batches:
 
         gathered = await self._insist(gather, [work.relation for work in works])
         if gathered is None:
-            self._delivery.announce_gap({a: None for work in works for a in work.touched}, Reason.INTERNAL_ERROR)
+            touched = {a: None for work in works for a in work.touched}
+            self._delivery.announce_gap(touched, Reason.INTERNAL_ERROR, span=_span(batch))
             memory.clear()
             return
         late = _without_late([each.work for each in gathered])
@@ -120,6 +121,11 @@ class Batches:
             raise DatabaseUnavailable("Postgres says nothing") from error
         finally:
             self._limit = None
+
+
+def _span(batch: Sequence[Transaction]) -> Span:
+    last = batch[-1]
+    return batch[0].before, Position(last.commit_lsn, last.changes[-1].position.index if last.end_lsn is None else AFTER)
 
 
 def _without_late(works: Sequence[Work]) -> list[Audience[Outlet]]:

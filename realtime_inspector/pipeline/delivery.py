@@ -4,12 +4,13 @@ import asyncio
 import secrets
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
-from realtime_inspector.model import Position, Reason, Told
+from realtime_inspector.model import Change, Position, Reason, Told
 from realtime_inspector.pipeline.kept import Kept
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.pipeline.tally import Counting, Tally
@@ -32,6 +33,9 @@ PATIENCE = 0.05
 """Seconds that the river waits after a batch for lagging sockets; one that still lags is not waited for again."""
 
 
+Span = tuple[Position | None, Position | None]
+"""Of changes that are lost: everything up to the first position was sent, after the second one is again; None: nobody knows."""
+UNKNOWN: Final[Span] = (None, None)
 NOBODY: Mapping[Outlet, Position] = {}
 _Frame = tuple[Position, bytes, Joined | None]
 """A frame to be queued, for all sockets of the audience or for some."""
@@ -66,7 +70,7 @@ class Delivery:
             rendering = Rendering(
                 each.evidence, each.work.committed_at, each.fetched, each.types, self.tokens, self._record_bytes
             )
-            making = _Making(each, rendering, Counting(self.tally, each.evidence), _passage(each, memory), self.gaps)
+            making = _Making(each, rendering, Counting(self.tally, each.evidence), _passage(each, memory), self.gaps, self._gap)
             for role, subscriptions, sockets in each.work.hidden:
                 making.counting.hidden(role, subscriptions, sockets)
             for audience in each.work.audiences:
@@ -94,16 +98,29 @@ class Delivery:
             for position, some in windows or ((None, reached),):
                 self.kept.note(told if position is None else [position] if position in told else [], some, late)
 
-    def announce_gap(self, audiences: Iterable[Audience[Outlet]], reason: str, table: tuple[str, str] | None = None) -> None:
+    def moment(self, position: Position) -> str:
+        """A position for clients to come back with, once the stream is attached."""
+        assert self.tokens is not None
+        return self.tokens.moment(position, secrets.token_bytes(6))
+
+    def announce_gap(
+        self, audiences: Iterable[Audience[Outlet]], reason: str, table: tuple[str, str] | None = None, span: Span = UNKNOWN
+    ) -> None:
         """Tells subscribers that changes were lost, of this table or of any, before anything newer."""
         for audience in audiences:
             for outlet in (*audience.members, *audience.joining):
-                self.tell_gap(outlet, audience.key, reason, table)
+                self.tell_gap(outlet, audience.key, reason, table, span)
 
-    def tell_gap(self, outlet: Outlet, key: AudienceKey, reason: str, table: tuple[str, str] | None = None) -> None:
+    def tell_gap(
+        self, outlet: Outlet, key: AudienceKey, reason: str, table: tuple[str, str] | None = None, span: Span = UNKNOWN
+    ) -> None:
         """The same for one subscriber."""
-        outlet.send(_gap(key, reason, table))
+        outlet.send(self._gap(key, reason, table, span))
         self.gaps[reason] += 1
+
+    def _gap(self, key: AudienceKey, reason: str, table: tuple[str, str] | None, span: Span) -> bytes:
+        after, until = (None if position is None else self.moment(position) for position in span)
+        return gap(Serializer(key.serializer), key.topic, reason, table, after=after, until=until)
 
     def announce_resumed(self, resumed: Iterable[tuple[Outlet, AudienceKey]]) -> None:
         """Tells subscribers that came back that they were sent what they missed."""
@@ -136,7 +153,8 @@ class Delivery:
             making.apart[audience] = []
             audience.forget(work.changes[-1].position)
             self.gaps[Reason.INTERNAL_ERROR] += len(audience.members) + len(audience.joining)
-            return [(work.changes[0].position, _gap(audience.key, Reason.INTERNAL_ERROR), None)]
+            lost = self._gap(audience.key, Reason.INTERNAL_ERROR, None, (before(work.changes[0]), work.changes[-1].position))
+            return [(work.changes[0].position, lost, None)]
 
 
 @dataclass(slots=True)
@@ -161,6 +179,7 @@ class _Making:
     counting: Counting
     passage: Passage[Audience[Outlet]] | None
     gaps: Counter[str]
+    gap: Callable[[AudienceKey, str, tuple[str, str] | None, Span], bytes]
     known: dict[_Like, "_Known"] = field(default_factory=dict)
     apart: dict[Audience[Outlet], list[Position]] = field(default_factory=dict)
     """What audiences were sent that are sent verdicts and gaps as well."""
@@ -196,7 +215,9 @@ class _Making:
         frames: list[_Frame] = []
         if self.each.gap and evidence.concerns(key.identity.role):
             self.gaps[self.each.gap] += len(audience.members) + len(audience.joining)
-            lost = _gap(key, self.each.gap, (evidence.shape.schema, evidence.shape.name))
+            # What is too slow goes on to be withheld for a while.
+            last = evidence.changes[-1].position if self.each.gap is Reason.COLUMNS_CHANGED else None
+            lost = self.gap(key, self.each.gap, (evidence.shape.schema, evidence.shape.name), (before(evidence.changes[0]), last))
             frames.append((evidence.changes[0].position, lost, None))
         if key.verdicts or not evidence.blind(key.identity) or (recall is not None and recall.numbers):
             access = evidence.access.get(key.identity.role)
@@ -238,10 +259,6 @@ def _goes_on(decisions: Sequence[Decision], place: int, verdicts: Told) -> bool:
     return False
 
 
-def _gap(key: AudienceKey, reason: str, table: tuple[str, str] | None = None) -> bytes:
-    return gap(Serializer(key.serializer), key.topic, reason, table)
-
-
 def _send(audience: Audience[Outlet], frames: Sequence[_Frame], blocks: dict[int, bytes]) -> list[Outlet]:
     """Queues the frames to every socket of the audience; one that joined meanwhile gets what was committed after its check.
 
@@ -264,6 +281,11 @@ def _send(audience: Audience[Outlet], frames: Sequence[_Frame], blocks: dict[int
             reached.append(outlet)
     audience.settle(frames[-1][0])
     return reached
+
+
+def before(change: Change) -> Position:
+    """What comes before it."""
+    return Position(change.position.commit_lsn, change.position.index - 1)
 
 
 def _windows(audience: Audience[Outlet], frames: Sequence[_Frame]) -> list[tuple[Position, list[Outlet]]]:

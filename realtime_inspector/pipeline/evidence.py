@@ -24,11 +24,13 @@ from realtime_inspector.postgres.snapshot import (
     View,
     Wanted,
 )
+from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.audience import Audience
 from realtime_inspector.visibility.crowd import Crowd
 from realtime_inspector.visibility.decisions import remembers
 from realtime_inspector.visibility.facts import Kind, Shape
 from realtime_inspector.visibility.filters import Condition
+from realtime_inspector.visibility.reads import declarations
 from realtime_inspector.visibility.verdicts import Evidence
 
 FILTER_SECONDS = 2.0
@@ -40,6 +42,26 @@ WITHHELD_SECONDS = 60.0
 
 class Gatherer:
     """Asks reader, evaluator and catalogue, in that order, about a batch."""
+
+    @classmethod
+    def open(cls, settings: Settings, pace: Pace, *, hurried: bool = False) -> "Gatherer":
+        """With connections of its own, made at the first question. `hurried`: nobody waits for policies that are slow."""
+        timeout = settings.statement_timeout_ms
+        return cls(
+            SnapshotReader(settings.reader_url, timeout, declarations(settings.claims_read)),
+            Evaluator(
+                settings.evaluator_url,
+                connections=settings.evaluator_connections if hurried else 1,
+                statement_timeout_ms=timeout,
+                search_path=settings.search_path,
+                hurried=hurried,
+            ),
+            Catalog(settings.evaluator_url, statement_timeout_ms=timeout),
+            pace,
+            privileged=frozenset(settings.privileged_roles),
+            deletes=settings.deletes,
+            left_view=settings.left_view,
+        )
 
     def __init__(
         self,

@@ -13,9 +13,6 @@ from realtime_inspector.pipeline.pace import Pace
 from realtime_inspector.pipeline.records import Records
 from realtime_inspector.pipeline.work import Gathered, Work
 from realtime_inspector.ports import Outlet
-from realtime_inspector.postgres.catalog import Catalog
-from realtime_inspector.postgres.evaluator import Evaluator
-from realtime_inspector.postgres.snapshot import SnapshotReader
 from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.asking import Receiver
 from realtime_inspector.visibility.audience import Audience
@@ -24,7 +21,6 @@ from realtime_inspector.visibility.decisions import decide
 from realtime_inspector.visibility.explanation import NOT_JOINED, Live
 from realtime_inspector.visibility.facts import Shape
 from realtime_inspector.visibility.index import Index
-from realtime_inspector.visibility.reads import declarations
 
 
 class Told(NamedTuple):
@@ -51,20 +47,7 @@ class Receivers:
     @classmethod
     def open(cls, settings: Settings, index: Index[Outlet]) -> "Receivers":
         """With connections as the river has them, which are made at the first question."""
-        timeout, url = settings.statement_timeout_ms, settings.evaluator_url
-        reader = SnapshotReader(settings.reader_url, timeout, declarations(settings.claims_read))
-        evaluator = Evaluator(url, connections=1, statement_timeout_ms=timeout, search_path=settings.search_path)
-        catalog = Catalog(url, statement_timeout_ms=timeout)
-        gatherer = Gatherer(
-            reader,
-            evaluator,
-            catalog,
-            Pace(),
-            privileged=frozenset(settings.privileged_roles),
-            deletes=settings.deletes,
-            left_view=settings.left_view,
-        )
-        return cls(gatherer, index, settings.record_bytes)
+        return cls(Gatherer.open(settings, Pace()), index, settings.record_bytes)
 
     def __init__(self, gatherer: Gatherer, index: Index[Outlet], record_bytes: int) -> None:
         self._gatherer = gatherer

@@ -42,8 +42,8 @@ class Returns:
             for audience, sent in known.items():
                 self._replayed.give(audience, sent)
             self._tell_absences(behind)
-        for outlet, key in self._index.give_up(self._ring.floor, self._reached, self._ring.last):
-            self._delivery.tell_gap(outlet, key, "retention")
+        for outlet, key, after in self._index.give_up(self._ring.floor, self._reached, self._ring.last):
+            self._delivery.tell_gap(outlet, key, "retention", span=(after, self._ring.last))
         pieces, self._reached = self._ring.following(self._reached, SLICE)
         if pieces:
             await deliver(pieces, behind, self._replayed)

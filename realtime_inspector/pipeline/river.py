@@ -15,7 +15,7 @@ import structlog
 
 from realtime_inspector.errors import DatabaseUnavailable, RealtimeError, SetupError, SlotInUse, SlotLost, SourceError
 from realtime_inspector.lasting import lasting
-from realtime_inspector.model import AFTER, Binding, Change, Identity, Position, Reason, Transaction
+from realtime_inspector.model import AFTER, BEFORE, Binding, Change, Identity, Position, Reason, Transaction
 from realtime_inspector.pipeline.aside import Aside
 from realtime_inspector.pipeline.batches import FIRST_RETRY, LAST_RETRY, Batches, Sent, at_once
 from realtime_inspector.pipeline.delivery import Delivery
@@ -29,10 +29,7 @@ from realtime_inspector.pipeline.tally import Tally
 from realtime_inspector.pipeline.watch import Watch
 from realtime_inspector.ports import Outlet
 from realtime_inspector.postgres.authorizer import Authorizer
-from realtime_inspector.postgres.catalog import Catalog
-from realtime_inspector.postgres.evaluator import Evaluator
 from realtime_inspector.postgres.line import Line
-from realtime_inspector.postgres.snapshot import SnapshotReader
 from realtime_inspector.postgres.sources import open_source
 from realtime_inspector.postgres.state import State
 from realtime_inspector.protocol.positions import PositionTokens
@@ -41,7 +38,6 @@ from realtime_inspector.settings import Settings
 from realtime_inspector.visibility.audience import Audience
 from realtime_inspector.visibility.index import Index
 from realtime_inspector.visibility.memory import Memory
-from realtime_inspector.visibility.reads import declarations
 from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
@@ -68,7 +64,7 @@ class Pipeline:
         self._watch = Watch(self._line, settings.publication, self._stream, self._tell)
         self.guard = Guard(self._line, settings, self._stream)
         self._pace = Pace()
-        self._gatherer = self._gathering(settings, hurried=True)
+        self._gatherer = Gatherer.open(settings, self._pace, hurried=True)
         self._authorizer = Authorizer(
             settings.evaluator_url,
             publication=settings.publication,
@@ -86,8 +82,7 @@ class Pipeline:
         self._returns = Returns(index, self._ring, self._delivery, Memory(settings.remembered_rows // ELSEWHERE), self._memory)
         index.on_return = self._returned.set
         self._aside = Aside(index, self._ring, self._delivery, self._pace, Memory(settings.remembered_rows // ELSEWHERE))
-        beside = self._gathering(settings, hurried=False)
-        self._beside = Batches(beside, self._delivery, settings.left_view, self._set_aside)
+        self._beside = Batches(Gatherer.open(settings, self._pace), self._delivery, settings.left_view, self._set_aside)
         self._attached = asyncio.Event()
         self._fault = "starting"
         self._before: Position | None = None
@@ -96,25 +91,6 @@ class Pipeline:
         self._told: tuple[type, str] | None = None
         self._task: asyncio.Task[None] | None = None
         self._looking: list[asyncio.Task[None]] = []
-
-    def _gathering(self, settings: Settings, *, hurried: bool) -> Gatherer:
-        """With connections of its own. `hurried`: nobody waits for policies that are slow."""
-        timeout = settings.statement_timeout_ms
-        return Gatherer(
-            SnapshotReader(settings.reader_url, timeout, declarations(settings.claims_read)),
-            Evaluator(
-                settings.evaluator_url,
-                connections=settings.evaluator_connections if hurried else 1,
-                statement_timeout_ms=timeout,
-                search_path=settings.search_path,
-                hurried=hurried,
-            ),
-            Catalog(settings.evaluator_url, statement_timeout_ms=timeout),
-            self._pace,
-            privileged=frozenset(settings.privileged_roles),
-            deletes=settings.deletes,
-            left_view=settings.left_view,
-        )
 
     @classmethod
     async def open(cls, settings: Settings, index: Index[Outlet]) -> "Pipeline":
@@ -164,13 +140,13 @@ class Pipeline:
             return replace(authorized, resume_token=tokens.resume_token(authorized.after, topic, identity))
         left = tokens.opened(resume, topic, identity)
         if left is None:
-            return replace(authorized, resume_token=tokens.resume_token(authorized.after, topic, identity), gap=True)
+            token, moment = tokens.resume_token(authorized.after, topic, identity), self._delivery.moment(authorized.after)
+            return replace(authorized, resume_token=token, gap=moment)
         return replace(authorized, resume_token=tokens.resume_token(left, topic, identity), after=left, returns=True)
 
     def moment(self) -> str:
         """The position up to which everything was handed over, for clients that received nothing lately."""
-        assert self._delivery.tokens is not None  # whoever may come back was told so with them
-        return self._delivery.tokens.moment(self._ring.last, secrets.token_bytes(6))
+        return self._delivery.moment(self._ring.last)
 
     def receivers(self, event: Change) -> frozenset[Outlet] | None:
         """The sockets that were sent an event; None if that is not known (any more)."""
@@ -268,8 +244,10 @@ class Pipeline:
     def _take_over(self) -> None:
         """Those that joined before the position from which we read miss what the other process was sent."""
         begun = self._stream.acknowledged
-        late = [a for a in self._index.audiences() if any(after.commit_lsn < begun for after in a.joining.values())]
-        self._delivery.announce_gap(late, "taken_over")
+        for audience in self._index.audiences():
+            for outlet, after in audience.joining.items():
+                if after.commit_lsn < begun:
+                    self._delivery.tell_gap(outlet, audience.key, "taken_over", span=(after, Position(begun, BEFORE)))
 
     def _is_news(self, error: RealtimeError) -> bool:
         """Keeps why the stream does not flow; what goes on for a while is said once, however often it is tried again."""
@@ -319,7 +297,8 @@ class Pipeline:
             return
         self._index.settle()
         self._memory.clear()
-        self._delivery.announce_gap(self._index.audiences(), self._stream.begins_with or self._gap or "slot_lost")
+        reason = self._stream.begins_with or self._gap or "slot_lost"
+        self._delivery.announce_gap(self._index.audiences(), reason, span=(None, self._ring.last))
         self._gap = ""
 
     def _release(self) -> None:

@@ -128,13 +128,21 @@ def system(
     return push(serializer, topic, "system", payload, join_ref)
 
 
-def gap(serializer: Serializer, topic: str, reason: str, table: tuple[str, str] | None = None) -> bytes:
-    """That changes were lost, of a table (schema, name) or of any.
+def gap(
+    serializer: Serializer,
+    topic: str,
+    reason: str,
+    table: tuple[str, str] | None = None,
+    *,
+    after: str | None = None,
+    until: str | None = None,
+) -> bytes:
+    """That changes were lost, of a table (schema, name) or of any; all of them after one moment and up to another, if known.
 
     Status ok: the Python client answers an error by joining again, for ever.
     """
     schema, name = table or (None, None)
-    told = {"reason": reason, "schema": schema, "table": name, "from": None, "to": None}
+    told = {"reason": reason, "schema": schema, "table": name, "from": after, "to": until}
     return system(serializer, topic, "resume", "ok", f"gap: {reason}", more={"gap": told})
 
 

@@ -58,7 +58,10 @@ class PositionTokens:
         return self._seal(position, _binding(topic, identity))
 
     def moment(self, position: Position, nonce: bytes) -> str:
-        """A position that no two tellings show to be equal: that nothing was written would be something to know."""
+        """A position that no two tellings show to be equal: that nothing was written would be something to know.
+
+        `nonce`: 6 bytes that nobody can guess.
+        """
         return urlsafe_b64encode(nonce).decode() + self._seal(position, nonce)
 
     def opened(self, resume: str, topic: str, identity: Identity) -> Position | None:

@@ -246,19 +246,20 @@ class Index(Generic[Outlet]):
                 self.unsubscribe(*channel)
         return left
 
-    def give_up(self, floor: Position, reached: Position, last: Position) -> list[tuple[Outlet, AudienceKey]]:
+    def give_up(self, floor: Position, reached: Position, last: Position) -> list[tuple[Outlet, AudienceKey, Position]]:
         """Who is behind the floor can no longer catch up: they are served with all others after `last`, and given back here.
 
-        `reached`: up to where the round was served.
+        `reached`: up to where the round was served. Gives also up to where each was served.
         """
         assert self.behind is not None
-        lost: list[tuple[Outlet, str]] = []
+        lost: list[tuple[Outlet, str, Position]] = []
         for (outlet, topic), audience in self.behind._by_outlet.items():
-            if max(audience.joining.get(outlet, reached), reached) < floor:
-                lost.append((outlet, topic))
+            after = max(audience.joining.get(outlet, reached), reached)
+            if after < floor:
+                lost.append((outlet, topic, after))
         self.behind.change_over(reached)
-        told = [(outlet, self.behind._by_outlet[outlet, topic].key) for outlet, topic in lost]
-        for outlet, key in told:
+        told = [(outlet, self.behind._by_outlet[outlet, topic].key, after) for outlet, topic, after in lost]
+        for outlet, key, _ in told:
             self.behind.unsubscribe(outlet, key.topic)
             self._enter(outlet, key).joining[outlet] = last
         return told

@@ -41,7 +41,7 @@ class Authorized:
 
     `resume_token`: what the client can come back with, "" if it cannot. `returns`: it came back, and `after` is where it left.
     `notices`: what keeps all changes of an accepted table from this role; told to who asks for `debug`.
-    `gap`: it came back with something that says no position of ours, so what it missed is lost.
+    `gap`: where it came back with something that says no position of ours, so that what it missed is lost, the moment of `after`.
     """
 
     subscriptions: tuple[Subscription, ...]
@@ -49,5 +49,5 @@ class Authorized:
     after: Position = BEGINNING
     resume_token: str = ""
     returns: bool = False
-    gap: bool = False
+    gap: str = ""
     notices: tuple[Problem, ...] = ()

@@ -45,7 +45,7 @@ class Subscriber:
     queued_bytes: int = 0
     on_payload: Callable[[dict[str, Any]], None] = lambda _: None
     token: str = ""
-    unknown: bool = False
+    unknown: str = ""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def send(self, frames: bytes) -> None:

@@ -158,6 +158,33 @@ async def test_who_comes_back_too_late_is_told_of_the_gap_once_before_anything_n
     assert ids(after) == [4]
 
 
+async def test_a_gap_says_in_positions_to_come_back_with_what_was_lost(start: Start) -> None:
+    service = await start(SCHEMA, resume_bytes=1_000)
+    before = await service.join(user(ALICE), "notes")
+    write(service.engine, 1, 1)
+    await before.until(1)
+    leave(service, before)
+    for number in range(2, 8):
+        write(service.engine, number, number)
+    await service.settled()
+    after = await service.join(user(ALICE), "notes", resume=before.resume)
+    await caught_up(after)
+    gap = after.received[0]["gap"]
+    leave(service, after)
+    write(service.engine, 8, 8)
+    returned = await service.join(user(ALICE), "notes", resume=f"{after.token}.{gap['to']}")
+    await caught_up(returned)
+    assert (ids(returned), returned.notices) == ([8], ["resumed"])
+    again = await service.join(user(ALICE), "notes", resume=f"{after.token}.{gap['from']}")
+    assert await caught_up(again) == ["gap: retention"]
+    stranger = await service.join(user(ALICE), "notes", resume="nonsense")
+    write(service.engine, 9, 9)
+    await stranger.until(1)
+    returned = await service.join(user(ALICE), "notes", resume=f"{stranger.token}.{stranger.unknown}")
+    await caught_up(returned)
+    assert ids(returned) == [9]
+
+
 async def test_the_window_is_bounded_in_bytes_too(start: Start) -> None:
     service = await start(SCHEMA, resume_bytes=20_000)
     before = await service.join(user(ALICE), "notes")

@@ -310,7 +310,9 @@ def test_a_position_that_is_gone_is_given_up_at_once_and_the_others_go_on() -> N
     for outlet, after in (("lost", 3), ("here", 7)):
         returned(index, outlet, after)
     hindmost(index)
-    assert [outlet for outlet, _ in index.give_up(Position(5, 0), Position(3, 0), Position(20, 0))] == ["lost"]
+    assert [(each[0], each[2]) for each in index.give_up(Position(5, 0), Position(3, 0), Position(20, 0))] == [
+        ("lost", Position(3, 0))
+    ]
     assert (places(index), places(index.behind)) == ({"lost": Position(20, 0)}, {"here": Position(7, 0)})
     assert index.give_up(Position(5, 0), Position(6, 0), Position(20, 0)) == []
 

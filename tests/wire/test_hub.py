@@ -422,11 +422,12 @@ async def test_a_join_says_how_it_comes_back_and_is_told_if_that_means_nothing(v
         await until(lambda: world.asked)
         assert world.resumed == [(ROOM, "OLD")]
         subscription = Subscription(Binding(1, "*", "public", "tweets"))
-        world.answer.set_result(Authorized((subscription,), resume_token="NEW", gap=True))
+        world.answer.set_result(Authorized((subscription,), resume_token="NEW", gap="MOMENT"))
         messages = [(await member.event())[1] for _ in range(3)]
         assert messages[0]["response"]["resume"] == "NEW"
         assert [message["message"] for message in messages[1:]] == ["Subscribed to PostgreSQL", "gap: unknown_position"]
         assert (messages[2]["status"], messages[2]["extension"]) == ("ok", "resume")
+        assert messages[2]["gap"] == {"reason": "unknown_position", "schema": None, "table": None, "from": None, "to": "MOMENT"}
 
 
 @pytest.mark.parametrize("vsn", VERSIONS)
