@@ -41,9 +41,9 @@ from realtime_inspector.visibility.subscription import Authorized
 TICK_SECONDS: Final = 1.0
 LAGGING_BYTES: Final = 262_144
 PACE_SECONDS: Final = 0.05
+"""So long a burst of the database's broadcasts waits for sockets with so much queued."""
 GIVEN_UP: Final = 256
 """Sockets whose peers did not read that are remembered, for who asks why they got nothing."""
-"""So long a burst of the database's broadcasts waits for sockets with so much queued."""
 INTERNAL_ERROR: Final = 1011
 SESSION_ENDED: Final = 4001
 """Close code after which clients come back: with the token of an impersonation that has ended they are refused."""
