@@ -78,7 +78,10 @@ class Hub:
         self._verifier = verifier
         self._authorize = authorize
         self._channels = channels
-        self._missed = Missed(arrears_seconds)
+        dropped = metrics.counter(
+            "arrears_dropped", "Messages sent while no service was there that were not kept for who comes back."
+        )
+        self._missed = Missed(arrears_seconds, dropped)
         self._moment = moment
         self.gate = Gate(limits)
         """Whoever lets a socket in enters it here; it leaves when it is forgotten."""

@@ -4,21 +4,30 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
+import structlog
+
 from realtime_inspector.hub.sockets import Socket
 from realtime_inspector.model import Forum
 from realtime_inspector.protocol.broadcast import Broadcast
+from realtime_inspector.server.metrics import Count
 from realtime_inspector.server.outbox import Link
 
 MEANWHILE: Final = 1_000
 """Messages that are kept for one channel whose past is being read; beyond that it is told that it cannot be had."""
 ARREARS_BYTES: Final = 16_777_216
+_log = structlog.get_logger(__name__)
 
 
 class Missed:
-    """`arrears_seconds`: so long those who come back to a service that was away are sent what came meanwhile."""
+    """`arrears_seconds`: so long those who come back to a service that was away are sent what came meanwhile.
 
-    def __init__(self, arrears_seconds: float) -> None:
+    `dropped`: counts what could not be kept for them.
+    """
+
+    def __init__(self, arrears_seconds: float, dropped: Count) -> None:
         self._seconds = arrears_seconds
+        self._dropped = dropped
+        self._told = False
         self._waiting: defaultdict[Forum, dict[Socket, list[Broadcast]]] = defaultdict(dict)
         self._had: defaultdict[tuple[Forum, str], set[Link]] = defaultdict(set)
         self._arrears: defaultdict[Forum, list[Broadcast]] = defaultdict(list)
@@ -46,7 +55,7 @@ class Missed:
             self._had[forum, number].add(socket.link)
         if now >= self._until:
             self._arrears.clear()
-            self._bytes = 0
+            self._bytes, self._told = 0, False
             self._cleared += 1
         membership.caught_up = True
         cleared, had = (socket.arrears or {}).get(forum, (self._cleared, 0))
@@ -58,11 +67,20 @@ class Missed:
         for kept in self._waiting[forum].values() if forum in self._waiting else ():
             if len(kept) <= MEANWHILE:
                 kept.append(broadcast)
-        if broadcast.late and self._seconds and self._bytes < ARREARS_BYTES:
+        if broadcast.late and self._seconds:
+            self._keep(forum, broadcast, now)
+        return self._had.get((forum, broadcast.id), set())
+
+    def _keep(self, forum: Forum, broadcast: Broadcast, now: float) -> None:
+        if self._bytes < ARREARS_BYTES:
             self._until = now + self._seconds
             self._arrears[forum].append(broadcast)
             self._bytes += len(broadcast.payload) + 500
-        return self._had.get((forum, broadcast.id), set())
+            return
+        self._dropped.value += 1
+        if not self._told:
+            self._told = True
+            _log.warning("arrears_dropped", kept_bytes=self._bytes, remedy="who comes back can replay what the table keeps")
 
     def part(self, forum: Forum, socket: Socket) -> None:
         """The socket is gone from the forum; what it was sent there it has."""

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
+from structlog.testing import capture_logs
 
+from realtime_inspector.hub import missed
 from realtime_inspector.hub.missed import MEANWHILE
 from realtime_inspector.model import Extension, Forum, Identity, Right, Rights
 from realtime_inspector.protocol.broadcast import Broadcast, Encoding, Persistence
 from tests.wire.private import answer, inner
-from tests.wire.service import Client, client, until
+from tests.wire.service import Client, client, figure, until
 from tests.wire.test_hub import Parts, parts
 
 ROOM = "realtime:room"
@@ -108,6 +111,19 @@ async def test_too_much_meanwhile_is_told() -> None:
         archive.past.set_result([])
         status, response = await answer(member, ref)
         assert (status, response["code"]) == ("error", "UnableToReplayMessages")
+
+
+async def test_arrears_that_cannot_be_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missed, "ARREARS_BYTES", 1)
+    async with parts(channels=Archive()) as running, client(running.service) as member:
+        running.hub._missed._seconds = 30
+        with capture_logs() as logs:
+            await hand_over(running, 1, 2, 3, late=True)
+        assert await figure(running.service, "arrears_dropped_total") == 2
+        assert [line["event"] for line in logs] == ["arrears_dropped"]
+        assert (await answer(member, await member.send(ROOM, "phx_join", {"config": {**REPLAY, "broadcast": {}}})))[0] == "ok"
+        assert await received(member, 1) == [1]
+        await member.alive()
 
 
 async def test_arrears_wait_for_those_who_come_back() -> None:
