@@ -16,7 +16,8 @@ import { token } from "./model/session.js";
  *   bypass: string | null, ladder: Step[], grants: { schema_usage: boolean, table: boolean, columns_denied: string[] } | null,
  *   policies: TracedPolicy[], agrees: boolean | null,
  *   caveats: Caveat[], sql: string, old: { verdict: string | null, policies: TracedPolicy[], caveats: Caveat[] } | null,
- *   before: string | null }} Trace
+ *   schema: string, table: string, key: Record<string, string | null>, operation: string | null,
+ *   row: Record<string, string | null> | null, before: string | null }} Trace
  * @typedef {{ connection: string, topic: string, role: string, subject: string | null, verdict: string, reason: string,
  *   detail: string }} Subscriber
  * @typedef {{ id: string, name: string, level: "error" | "warning" | "info", title: string, detail: string, remedy_sql: string,

@@ -15,6 +15,9 @@ import { loadBar } from "./ui/lens.js";
 import { loadDetail, Shell } from "./ui/shell.js";
 import { TABS } from "./ui/tabs.js";
 
+effect(() => {
+  tab.value = comparing.value ? "verdicts" : "diff";
+});
 takeToken();
 readAddress();
 startClock();
@@ -26,9 +29,6 @@ loadConfig();
 effect(() => {
   looking.value;
   resetVitals();
-});
-effect(() => {
-  tab.value = comparing.value ? "verdicts" : "diff";
 });
 effect(() => {
   const at = now.value;

@@ -188,6 +188,7 @@ class Inquirer:
             event_id=question.event_id,
             extra=(*subject.extra, *known),
             before=seen if question.candidate else None,
+            row=dict(values) if values and not circumstances.columns_denied else None,
         )
 
     async def _selected(self, snapshot: str, evidence: Evidence, identity: Identity, stored: FetchedRow) -> Sighted | None:

@@ -357,6 +357,7 @@ class WhyAnswer(TypedDict):
     agrees: bool | None
     caveats: list[CaveatText]
     old: OldRow | None
+    row: dict[str, str | None] | None
     before: str | None
     sql: str
 

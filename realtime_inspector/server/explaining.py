@@ -46,6 +46,7 @@ def explained(e: Explanation) -> WhyAnswer:
         "agrees": judged.agrees if judged else None,
         "caveats": _caveats((*(judged.caveats if judged else ()), *e.extra)),
         "old": _old(e.old) if e.old is not None else None,
+        "row": dict(e.row) if e.row is not None else None,
         "before": e.before.value if e.before is not None else None,
         "sql": e.sql,
     }

@@ -90,7 +90,8 @@ class Publishing:
 class Explanation:
     """Everything that is told about one row and one identity. `old`: the row as it was before, where that is known.
 
-    `before`: with a candidate policy, what holds without it.
+    `before`: with a candidate policy, what holds without it. `row`: what was asked about, by column, as texts; None where the
+    role may not read all of it.
     """
 
     schema: str
@@ -108,6 +109,7 @@ class Explanation:
     event_id: str | None = None
     extra: tuple[Caveat, ...] = field(default=())
     before: Sighted | None = None
+    row: Mapping[str, str | None] | None = None
 
     @property
     def judged(self) -> Judged | None:

@@ -152,6 +152,28 @@ def lines_of(connection: psycopg.Connection[Any], script: str) -> list[str]:
             return lines
 
 
+def test_a_trace_becomes_a_test_that_passes_where_nobody_received_the_row(
+    inspector: Inspector, database: psycopg.Connection[Any], demo: Demo, tmp_path: Path
+) -> None:
+    inspector.watch("bob")
+    insert = "insert into tweets (user_id, content) values (%s, %s)"
+    database.execute(insert, [demo.user("alice"), AWKWARD])
+    inspector.row("INSERT", "tweets", "hidden by row policies").click()
+    inspector.page.keyboard.press("w")
+    inspector.detail.get_by_role("button", name="As a test").click()
+    expect(inspector.detail.get_by_role("radio", name="pytest")).to_be_checked()
+    path = export(inspector, "pytest", tmp_path)
+    database.execute("delete from tweets")
+    ran = run_pytest(path, demo)
+    assert ran.returncode == 0, path.read_text() + ran.stdout
+    assert "2 passed" in ran.stdout
+    results = run_pgtap(export(inspector, "pgTAP", tmp_path), demo)
+    assert [line for line in results if "ok" in line] == ["ok 1 - the row is there", "ok 2 - bob does not see it"]
+    path.write_text(path.read_text().replace(AWKWARD.split()[0], "other").replace(demo.user("alice"), demo.user("bob")))
+    ran = run_pytest(path, demo)
+    assert "1 failed, 1 passed" in ran.stdout, path.read_text()  # bob sees his own
+
+
 def test_a_row_that_nobody_received_cannot_be_tested(inspector: Inspector, database: psycopg.Connection[Any]) -> None:
     inspector.watch("bob")
     database.execute("insert into tweets (user_id, content) values (%s, 'hidden')", [inspector.demo.user("alice")])

@@ -136,6 +136,26 @@ def test_markup_in_policies_and_values_stays_text(inspector: Inspector, database
     assert inspector.page.title() == "Inspector"
 
 
+def test_a_link_opens_the_trace_also_where_the_message_never_came(
+    inspector: Inspector, database: psycopg.Connection[Any]
+) -> None:
+    page = inspector.page
+    inspector.watch("alice")
+    tweet(inspector, database, "bob")
+    inspector.row("INSERT", "denied").click()
+    page.keyboard.press("w")
+    expect(inspector.detail).to_contain_text("alice does not see this row.")
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    inspector.detail.get_by_role("button", name="Copy a link to this message").click()
+    link = str(page.evaluate("window.copied"))
+    page.goto("about:blank")
+    page.goto(link)
+    expect(inspector.detail).to_contain_text("Not in the list of this page")
+    expect(inspector.detail).to_contain_text("alice does not see this row.")
+    expect(inspector.detail.locator("header")).to_contain_text("INSERT")
+    expect(inspector.detail.locator("h1")).to_contain_text("tweets")
+
+
 def test_how_many_got_it_is_told_before_who(inspector: Inspector, database: psycopg.Connection[Any]) -> None:
     inspector.watch("alice", "bob", "anon")
     tweet(inspector, database, "alice")

@@ -1,6 +1,6 @@
 // What the page looks at, in the fragment of its address: a link that can be kept and sent. Never a token, never claims.
 import { effect } from "../vendor/preact.js";
-import { place, section, seek } from "./choice.js";
+import { place, section, seek, tab } from "./choice.js";
 import { channels, completed } from "./channels.js";
 import { CHIPS, off, query } from "./filter.js";
 import { joinEverywhere } from "./identities.js";
@@ -16,7 +16,7 @@ export function readAddress() {
   query.value = said.get("q") ?? query.value;
   const without = said.get("off");
   if (without !== null) off.value = new Set(without.split(",").filter((chip) => CHIPS.some((known) => known === chip)));
-  seek(said.get("e") ?? "");
+  seek(said.get("e") ?? "", said.get("tab") ?? "");
   if (channels.value.length) return;
   for (const plan of plansIn(said.get("c"))) joinEverywhere(plan);
 }
@@ -45,9 +45,9 @@ function fragment() {
   return said.toString();
 }
 
-/** The address of a message, with what is looked at now. It opens where the message is kept or still to come. */
+/** The address of a message and of the tab that is open. It opens where the message is kept or still to come; its trace, where the service knows it. */
 export function linkToMessage(/** @type {import("./message.js").Message} */ { eventId }) {
-  return `${linkToHere()}&${new URLSearchParams({ e: eventId })}`;
+  return `${linkToHere()}&${new URLSearchParams({ e: eventId, tab: tab.value })}`;
 }
 
 /** Keeps the address in step with what is looked at. */

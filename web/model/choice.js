@@ -1,6 +1,7 @@
 // What the person is doing with the page: which section, which message is open, and whether the list follows the newest.
 import { batch, computed, effect, signal, untracked } from "../vendor/preact.js";
 import { eventNamed, ring, revision, view } from "./feed.js";
+import { Message } from "./message.js";
 
 /** The name of the open section; "channels" is one on narrow screens only. */
 export const section = signal("live");
@@ -76,7 +77,7 @@ export function togglePause() {
 
 /** Opens a message; the list stops moving under it. */
 export function select(/** @type {import("./message.js").Message | null} */ message) {
-  sought = { eventId: "", from: 0 };
+  sought = { eventId: "", from: 0, tab: "" };
   batch(() => {
     selected.value = message;
     if (message) unfollow();
@@ -84,7 +85,7 @@ export function select(/** @type {import("./message.js").Message | null} */ mess
 }
 
 /** The change that a link names and that has not been there yet, and from which number on it has still to be looked for. */
-let sought = { eventId: "", from: 0 };
+let sought = { eventId: "", from: 0, tab: "" };
 effect(() => {
   revision.value;
   if (sought.eventId) untracked(look);
@@ -93,21 +94,34 @@ effect(() => {
 function look() {
   const found = eventNamed(sought.eventId, sought.from);
   sought.from = ring.next;
-  if (found) select(found);
+  if (found) openWith(found, sought.tab);
 }
 
-/** Opens the change that a link names, as soon as it is there. */
-export function seek(eventId) {
-  sought = { eventId, from: 0 };
+/** Opens the change that a link names, as soon as it is there, with the tab that it names. The service may know why without it. */
+export function seek(eventId, openTab) {
+  sought = { eventId, from: 0, tab: openTab };
   if (eventId) look();
+  if (!sought.eventId || openTab !== "why") return;
+  const absent = new Message("change", "change", "", NaN);
+  absent.eventId = eventId;
+  batch(() => {
+    selected.value = absent;
+    tab.value = openTab;
+  });
+}
+
+function openWith(message, name) {
+  batch(() => {
+    select(message);
+    if (name) tab.value = name;
+  });
 }
 
 /** Opens a message and asks why this identity got it or not. */
 export function selectWhy(/** @type {import("./message.js").Message} */ message, who) {
   batch(() => {
-    select(message);
     whyFor.value = who;
-    tab.value = "why";
+    openWith(message, "why");
   });
 }
 

@@ -90,8 +90,17 @@ def rows_as(database, role, claims):
         return database.execute(READ).rowcount
 
 
-${subject.people.map((person, i) => pytestFunction(person, distinct(subject.people, i))).join("\n\n")}
+${[...control(subject, PYTEST_CONTROL), ...subject.people.map((person, i) => pytestFunction(person, distinct(subject.people, i)))].join("\n\n")}
 `;
+}
+
+const PYTEST_CONTROL = `def test_the_row_is_there(database):
+    assert database.execute(READ).rowcount == 1
+`;
+
+/** Where nobody sees the row, that it is there has to be tested: else a case that found nothing would pass. */
+function control({ people }, text) {
+  return people.some(({ sees }) => sees === "yes") ? [] : [text];
 }
 
 /** A word for one of several people, none twice. */
@@ -114,7 +123,8 @@ function pytestFunction({ role, claims, sees }, who) {
 
 /** @param {Subject} subject */
 export function pgtapCase(subject) {
-  const people = subject.people.map((person) => pgtapLines(person, subject));
+  const there = `select isnt_empty(${literal(readOf(subject))}, 'the row is there');\n`;
+  const people = [...control(subject, there), ...subject.people.map((person) => pgtapLines(person, subject))];
   return `-- ${claimOf(subject).replaceAll("\n", " ")}.
 -- pg_prove ${fileName(subject)}.sql, or psql -X -f; needs the extension pgtap. All of it is rolled back.
 begin;
@@ -130,8 +140,10 @@ rollback;
 `;
 }
 
+const readOf = (subject) => `select 1 from ${nameOf(subject)} where ${whereOf(subject)}`;
+
 function pgtapLines({ name, role, claims, sees }, subject) {
-  const read = literal(`select 1 from ${nameOf(subject)} where ${whereOf(subject)}`);
+  const read = literal(readOf(subject));
   const check = {
     yes: `isnt_empty(${read}, ${literal(`${name} sees it`)})`,
     no: `is_empty(${read}, ${literal(`${name} does not see it`)})`,

@@ -2,6 +2,7 @@
 import { signal } from "../vendor/preact.js";
 import { fetchWhy, fetchWho } from "../admin.js";
 import { sessionOf } from "./desk.js";
+import { revision } from "./feed.js";
 import { Question } from "./question.js";
 
 /** Whether the fields for what would be otherwise are open. */
@@ -23,11 +24,24 @@ export function traceOf(message, identity) {
 }
 
 /** Asks anew, as things are or as they would be. */
-export function askWhy(message, identity, /** @type {WhatIf | null} */ whatIf = null) {
+export async function askWhy(message, identity, /** @type {WhatIf | null} */ whatIf = null) {
   const one = traceOf(message, identity);
   one.whatIf = whatIf;
   const body = { event_id: message.eventId, session_id: sessionOf(identity) };
-  return one.trace.ask(whatIf ? { ...body, what_if: whatIf } : body);
+  const { answer } = await one.trace.ask(whatIf ? { ...body, what_if: whatIf } : body);
+  if (answer && !message.receipts.length) learn(message, answer);
+}
+
+/** Of a message that a link names and that did not come here, its trace tells the rest. */
+function learn(message, /** @type {import("../admin.js").Trace} */ { schema, table, key, operation }) {
+  Object.assign(message, { schema, table, key: Object.values(key).join(" "), op: operation ?? "", revision: message.revision + 1 });
+  revision.value += 1;
+}
+
+/** What was answered about a message as things are, by the id of the identity. */
+export function answersTo(message) {
+  const asked = [...(traces.get(message) ?? [])].map(([id, one]) => ({ id, answer: one.whatIf ? null : one.trace.state.value.answer }));
+  return asked.flatMap(({ id, answer }) => (answer ? [{ id, answer }] : []));
 }
 
 export function whoOf(message) {

@@ -36,7 +36,8 @@ function Detail() {
       )}
     </div>
     <div class="d-body" role="tabpanel" id="tab-panel" aria-labelledby=${`tab-${shown.name}`} tabindex="0">
-      ${evictedSelection.value && html`<p class="sentence dim">No longer kept in the list.</p>`}
+      ${message.receipts.length ? evictedSelection.value && html`<p class="sentence dim">No longer kept in the list.</p>`
+        : html`<p class="sentence dim">Not in the list of this page; this is what the service knows of it.</p>`}
       <${Panel} key=${shown.name} shown=${shown} message=${message} />
     </div>
   </aside>`;
@@ -68,8 +69,8 @@ function Head({ message }) {
       </span>
     </div>
     <dl class="facts">
-      <div><dt>at</dt><dd>${clockTime(message.time)}${milliseconds(message.time)}</dd></div>
-      <div><dt>channel</dt><dd>${channelName(message.topic) || "the socket itself"}</dd></div>
+      ${message.receipts.length > 0 && html`<div><dt>at</dt><dd>${clockTime(message.time)}${milliseconds(message.time)}</dd></div>
+      <div><dt>channel</dt><dd>${channelName(message.topic) || "the socket itself"}</dd></div>`}
       ${message.schema && html`<div><dt>schema</dt><dd>${message.schema}</dd></div>`}
       ${mates > 0 && html`<div><dt>commit</dt><dd>${mates + 1} changes</dd></div>`}
     </dl>

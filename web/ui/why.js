@@ -1,6 +1,6 @@
 // The tab Why: the ladder from commit to subscriber with the step open that stopped the event, and each policy's answer below it.
 import { html, useEffect } from "../vendor/preact.js";
-import { whyFor } from "../model/choice.js";
+import { tab, whyFor } from "../model/choice.js";
 import { now } from "../model/clock.js";
 import { identities, identityOf } from "../model/identities.js";
 import { compared, comparing, viewed } from "../model/lens.js";
@@ -8,6 +8,7 @@ import { asksWhatIf, askWhy, traceOf } from "../model/why.js";
 import { clockTime, duration, listed } from "../format.js";
 import { Answer, Nothing } from "./answers.js";
 import { Button, CopyButton, Icon, Mark, Sql, Who } from "./parts.js";
+import { chooseForm } from "./copyas.js";
 import { Combination, isRaised, markOfResult, PolicyCard } from "./policycard.js";
 import { sayWhatIf, WhatIfForm } from "./whatif.js";
 
@@ -158,8 +159,13 @@ function Caveats({ caveats }) {
 function WhyFoot({ message, person }) {
   const { trace, whatIf } = traceOf(message, person);
   const { busy, took, answer } = trace.state.value;
+  const asTest = () => {
+    chooseForm("pytest");
+    tab.value = "copy";
+  };
   return html`<footer class="d-foot">
     <${Button} icon="i-flask" aria-expanded=${asksWhatIf.value} onClick=${() => (asksWhatIf.value = !asksWhatIf.value)}><span>What if…</span><//>
+    ${answer && !whatIf && html`<${Button} icon="i-copy" onClick=${asTest}><span>As a test</span><//>`}
     <span class="grow"></span>${answer && html`<span class="dim wide">answered in ${duration(took)}</span>`}
     <${Button} icon="i-refresh" cls="btn--primary" disabled=${busy || person.state !== "live"} onClick=${() => askWhy(message, person, whatIf)}>
       <span>${busy ? "Asking…" : "Run again"}</span><//>
