@@ -32,8 +32,6 @@ RECENT: Final = 10_000
 """Messages of which it is known that they were handed over, should the log be lost."""
 KNOWN_SECONDS: Final = 600.0
 """So long a new log may still bring what was committed when it began."""
-OVERLAP_SECONDS: Final = 10.0
-"""What was sent so long before the log was lost may have been committed after it: then it is not told by its time."""
 _log = structlog.get_logger(__name__)
 
 
@@ -115,7 +113,7 @@ class Letters:
         """Hands over what is kept in the table since then. It is late: who was cut off comes back to it."""
         self._known, self._known_until = set(self._recent), monotonic() + KNOWN_SECONDS
         try:
-            async for rows in mark.kept(since - OVERLAP_SECONDS):
+            async for rows in mark.kept(since):
                 fresh = [row for row in rows if row["id"] not in self._known]
                 await self.hand_over([letter for row in fresh for letter in self._letter(row, BEGINNING, late=True)])
                 self._known.update(row["id"] for row in fresh)
@@ -195,7 +193,7 @@ class Letters:
                 await self.receiver.pace(forums)  # type: ignore[union-attr]
                 size, forums = 0, set()
         if letters and self._mark is not None:
-            self._mark.save(self._done)
+            self._mark.save(self._done, [letter.broadcast.id for letter in letters])
 
     async def close(self) -> None:
         """Writes down how far it was."""

@@ -1,7 +1,8 @@
 """Remembers which broadcast of the database was the last that was handed over, so that none comes twice after a restart."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +16,11 @@ from realtime_inspector.postgres.line import Line
 AGAIN_SECONDS: Final = 1.0
 PAGE: Final = 25
 """Messages that are read at once; each may have 3 MB."""
+RECENT: Final = 100
+"""Messages that are written down by their ids: those of which no horizon tells yet."""
+OVERLAP_SECONDS: Final = 10.0
+LONGEST_SECONDS: Final = 3_600.0
+"""So long a transaction may have been open when the log was lost, without and with a horizon: messages have its first time."""
 log = structlog.get_logger(__name__)
 
 
@@ -26,6 +32,9 @@ class Mark:
         self._slot = slot
         self._epoch = ""
         self._wanted = self._saved = BEGINNING
+        self._recent: deque[str] = deque(maxlen=RECENT)
+        self._next: tuple[str, int] | None = None
+        """The next horizon, true once everything up to this LSN was handed over."""
         self._saving: asyncio.Task[None] | None = None
 
     async def load(self, epoch: str) -> Position:
@@ -42,11 +51,15 @@ class Mark:
         return self._saved
 
     async def kept(self, since: float) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-        """Page by page all messages since then, seconds since 1970. Raises DatabaseUnavailable."""
+        """Page by page the messages that may not have been handed over. `since`: when all was well, seconds since 1970.
+
+        Raises DatabaseUnavailable.
+        """
+        begins = since - OVERLAP_SECONDS, since - LONGEST_SECONDS, self._slot
         after: tuple[object, ...] = (datetime(1970, 1, 1), 0, "(0,0)")
         while True:
             async with self._line.asking() as connection:
-                page = await connection.fetch(sql.load("kept_messages"), since, *after, PAGE)
+                page = await connection.fetch(sql.load("kept_messages"), *begins, *after, PAGE)
             if not page:
                 return
             yield [*map(dict, page)]
@@ -57,9 +70,10 @@ class Mark:
         await self._write(position)
         self._wanted = position
 
-    def save(self, position: Position) -> None:
-        """Everything up to there was handed over."""
+    def save(self, position: Position, ids: Iterable[str]) -> None:
+        """Everything up to there was handed over, in the end the messages of these ids."""
         self._wanted = position
+        self._recent.extend(ids)
         if self._saving is None:
             self._saving = asyncio.create_task(self._keep_saving(), name="mark")
 
@@ -84,5 +98,10 @@ class Mark:
         async with self._line.asking() as connection, connection.transaction():
             # Not on disk: a crash of this process is what it is for, and Postgres survives that.
             await connection.execute("set transaction read write; set local synchronous_commit = off")
-            await connection.execute(sql.load("save_mark"), self._slot, self._epoch, position.commit_lsn, position.index)
+            horizon, lsn = self._next or (None, 0)
+            reached = horizon if position.commit_lsn >= lsn else None
+            mark = self._slot, self._epoch, position.commit_lsn, position.index, reached, [*self._recent]
+            (row,) = await connection.fetch(sql.load("save_mark"), *mark)
+        if reached or self._next is None:
+            self._next = row["horizon"], row["lsn"]
         self._saved = position

@@ -201,6 +201,60 @@ async def test_what_the_table_gave_for_a_lost_log_does_not_come_again_in_the_new
         line.close()
 
 
+async def test_messages_of_a_transaction_that_was_open_for_long_when_the_log_was_lost_are_not_missing(database: str) -> None:
+    made = await prepare(database, SUPABASE)
+    line, listening = Line(made.env["RTI_READER_URL"], purpose="test", statement_timeout_ms=5_000), Listening()
+    letters = Letters(Mark(line, "slot"))
+    letters.receiver = listening
+    late = """insert into realtime.messages (topic, extension, event, payload, private, inserted_at)
+        values ('room', 'broadcast', 'late', '{}', true, (now() at time zone 'utc') - interval '10 minutes')"""
+    try:
+        await letters.begin("first", 0)
+        await sent(database, letters, "a")
+        with psycopg.connect(database) as long:
+            long.execute(late)
+            for event in "bcd":
+                await sent(database, letters, event)
+            letters.lose(0.0)
+            ask(database, "select realtime.send('{}', 'e', 'room')")
+        await letters.begin("second", 20)
+        assert listening.heard == ["a", "b", "c", "d", "late", "e"]
+    finally:
+        await letters.close()
+        line.close()
+
+
+async def test_who_was_killed_when_the_log_was_lost_repeats_nothing(database: str) -> None:
+    made = await prepare(database, SUPABASE)
+    line = Line(made.env["RTI_READER_URL"], purpose="test", statement_timeout_ms=5_000)
+    try:
+        killed, later, listening = Letters(Mark(line, "slot")), Letters(Mark(line, "slot")), Listening()
+        killed.receiver, later.receiver = Listening(), listening
+        await killed.begin("first", 0)
+        for event in "abcd":
+            await sent(database, killed, event)
+        ask(database, "select realtime.send('{}', 'e', 'room')")
+        later.lose(time.time() - 120)
+        await later.begin("second", 20)
+        assert listening.heard == ["e"]
+    finally:
+        line.close()
+
+
+async def sent(database: str, letters: Letters, event: str) -> None:
+    """Sends a message, which is handed over out of the log; returns when that is written down."""
+    ask(database, "select realtime.send('{}', %s, 'room')", event)
+    ((*row, lsn),) = ask(
+        database,
+        "select id::text, event, topic, (pg_current_wal_lsn() - '0/0')::int8 from realtime.messages where event = %s",
+        event,
+    )
+    await letters.deliver([logged((row[0], row[1], row[2]), lsn)])
+    async with asyncio.timeout(20):
+        while ask(database, "select commit_lsn from realtime_inspector.broadcast_marks") != [(lsn,)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_a_log_that_another_process_has_gone_on_with_is_not_lost(database: str) -> None:
     made = await prepare(database, SUPABASE)
     line, listening = Line(made.env["RTI_READER_URL"], purpose="test", statement_timeout_ms=5_000), Listening()

@@ -7,8 +7,12 @@ create table if not exists realtime_inspector.broadcast_marks (
   commit_lsn bigint not null,
   place bigint not null
 );
+alter table realtime_inspector.broadcast_marks
+  add column if not exists horizon xid8, add column if not exists recent uuid[] not null default '{}';
 comment on table realtime_inspector.broadcast_marks is
   'The last message of realtime.messages that the reader of each replication slot has handed to the channels.';
+comment on column realtime_inspector.broadcast_marks.horizon is
+  'Should the log be lost: the messages of every transaction before this one were handed over, and those that are recent.';
 revoke all on realtime_inspector.broadcast_marks from public;
 
 -- Where triggers are the source: which messages were sent, and in which transaction, so that those can be told that committed since
