@@ -8,8 +8,12 @@ import orjson
 
 from realtime_inspector.errors import InvalidInput
 
-FIELDS: Final = ("table", "schema", "op", "kind", "key", "user", "verdict", "new", "old")
-"""What may stand before a colon; `new` and `old` with a column: new.status:ready."""
+FIELDS: Final = ("table", "schema", "op", "kind", "key", "user", "verdict", "reason", "policy", "new", "old")
+"""What may stand before a colon; `new` and `old` with a column: new.status:ready.
+
+`reason` and `policy` are known of what the page has recorded; a token that tail makes is not told them.
+"""
+_OF_RECEIPT: Final = ("user", "verdict", "reason", "policy")
 _TERM: Final = re.compile(r'(-?)(?:([a-z_]+(?:\.[^\s:"]+)?):)?("(?:[^"\\]|\\.)*"?|/(?:[^/\\]|\\.)+/i?|[^\s]+)', re.IGNORECASE)
 
 Record = Mapping[str, Any]
@@ -17,17 +21,19 @@ Receipts = Mapping[str, bool]
 """Of each identity that looks, whether it received the event."""
 Search = Callable[[Record, Receipts], bool]
 _Matches = Callable[[str], bool]
+_Receipt = Callable[[Record, str, bool], bool]
+"""Of an event, an identity and whether that one received it."""
 
 
 def parse(text: str) -> Search:
     """The search that the text stands for. Raises InvalidInput for what is none."""
     tests: list[Search] = []
-    together: list[Callable[[str, bool], bool]] = []
+    together: list[_Receipt] = []
     for negation, field, value in _TERM.findall(text.strip()):
         name, _, column = field.lower().partition(".")
         if name not in FIELDS:
             tests.append(_turned(negation, _anywhere(_matcher(f"{field}:{value}" if field else value))))
-        elif name in ("user", "verdict"):
+        elif name in _OF_RECEIPT:
             receipt = _of_receipt(name, _matcher(value))
             if negation:
                 tests.append(_turned(negation, _some([receipt])))
@@ -44,15 +50,25 @@ def _turned(negation: str, test: Search) -> Search:
     return (lambda record, receipts: not test(record, receipts)) if negation else test
 
 
-def _some(together: list[Callable[[str, bool], bool]]) -> Search:
+def _some(together: list[_Receipt]) -> Search:
     """All of them hold of one and the same identity."""
-    return lambda _, receipts: any(all(test(who, got) for test in together) for who, got in receipts.items())
+    return lambda record, receipts: any(all(test(record, who, got) for test in together) for who, got in receipts.items())
 
 
-def _of_receipt(name: str, matches: _Matches) -> Callable[[str, bool], bool]:
-    if name == "user":
-        return lambda who, _: matches(who)
-    return lambda _, got: matches("delivered" if got else "denied")
+def _of_receipt(name: str, matches: _Matches) -> _Receipt:
+    match name:
+        case "user":
+            return lambda _, who, _got: matches(who)
+        case "verdict":
+            return lambda _, _who, got: matches("delivered" if got else "denied")
+        case "reason":
+            return lambda record, who, got: matches(_verdict(record, who, "reason") or ("delivered" if got else ""))
+        case _:
+            return lambda record, who, _: bool(detail := _verdict(record, who, "detail")) and matches(detail)
+
+
+def _verdict(record: Record, who: str, field: str) -> str:
+    return str(record.get("verdicts", {}).get(who, {}).get(field, ""))
 
 
 def _of_record(name: str, column: str, matches: _Matches) -> Search:

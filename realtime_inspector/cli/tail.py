@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TextIO, assert_never
@@ -23,6 +24,7 @@ from realtime_inspector.cli.tape import Tape, play
 from realtime_inspector.errors import InvalidInput
 from realtime_inspector.identity.tokens import sign
 from realtime_inspector.server.client import Arrival, Channel, Joined, Lost, follow
+from realtime_inspector.settings import Settings
 
 TYPES: Final = ("changes", "broadcast", "presence")
 TOKEN_SECONDS: Final = 600
@@ -82,7 +84,7 @@ def _search(_context: click.Context, _parameter: click.Parameter, value: str) ->
     callback=_search,
     default="",
     metavar="TEXT",
-    help="As on the page: table:, op:, key:, user:, verdict:, new.column:, text, /pattern/, -not.",
+    help="As on the page: table:, op:, key:, user:, verdict:, reason:, policy:, new.column:, text, /pattern/, -not.",
 )
 @click.option(
     "--why", is_flag=True, help="Ask why those who did not receive an event did not; it is written into the audit trail."
@@ -123,45 +125,27 @@ def command(
     if os.environ.get("NO_COLOR"):
         context.color = False
     if replay is not None:
-        screen = Screen(search, as_json, None)
         for at, event, receipts in play(replay):
-            screen.show(at, event, receipts)
+            Screen(search, as_json, None).show(at, event, receipts)
         return
     settings = options.load(env_file, config)
-    key = options.signing_key(settings)
-    for identity in identities.values():
-        if identity["role"] not in settings.allowed_roles:
-            hint = f"RTI_ALLOWED_ROLES allows {', '.join(settings.allowed_roles)}."
-            raise InvalidInput(f"The service lets nobody in as {identity['role']}", hint=hint)
-    parties = {name: value for name, value in (("aud", settings.jwt_audience), ("iss", settings.jwt_issuer)) if value}
-    whole = {name: {**claims, **parties, **identity} for name, identity in identities.items()}
+    people = _People.known(settings, identities, claims)
     tape = Tape(record, channel, {name: identity["role"] for name, identity in identities.items()}) if record else None
     screen = Screen(search, as_json, tape)
-
-    def mint(name: str) -> str:
-        now = int(time.time())
-        return sign({**whole[name], "iat": now, "exp": now + TOKEN_SECONDS}, key)
-
     asking = ThreadPoolExecutor(1)  # in order, and beside the connections
 
     def told(event: Mapping[str, Any], receipts: Mapping[str, bool]) -> None:
-        now = datetime.now()
         if why:
-            asking.submit(screen.show, now, event, receipts, reasons)
+            asking.submit(screen.show, datetime.now(), event, receipts, lambda number, name: people.why(url, number, name))
         else:
-            screen.show(now, event, receipts)
-
-    def reasons(event_id: str, name: str) -> str:
-        role, own = whole[name]["role"], {key: value for key, value in whole[name].items() if key != "role"}
-        answer = post(settings, url, "/api/v1/why", {"event_id": event_id, "role": role, "claims": own}, None)
-        return str(answer["sentence"])
+            screen.show(datetime.now(), event, receipts)
 
     plan = Channel(url or f"http://127.0.0.1:{settings.port}", f"realtime:{channel}", _config(table, types))
     company = Company(list(identities), told)
 
     async def watch(name: str) -> None:
         who = identities[name].get("sub") or identities[name]["role"]
-        async with aclosing(follow(plan, lambda: mint(name))) as happenings:
+        async with aclosing(follow(plan, lambda: people.token(name))) as happenings:
             async for happening in happenings:
                 for event in _events(happening, f"{channel} as {who}", types):
                     company.receive(name, event)
@@ -171,6 +155,37 @@ def command(
 
     run(work, grace=0)
     asking.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Those who look: `claims` of their tokens by name, and the key that signs these."""
+
+    settings: Settings
+    key: str
+    claims: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def known(cls, settings: Settings, identities: Mapping[str, Mapping[str, Any]], claims: Mapping[str, Any]) -> "_People":
+        """Raises InvalidInput for a role that the service lets nobody in as."""
+        for identity in identities.values():
+            if identity["role"] not in settings.allowed_roles:
+                hint = f"RTI_ALLOWED_ROLES allows {', '.join(settings.allowed_roles)}."
+                raise InvalidInput(f"The service lets nobody in as {identity['role']}", hint=hint)
+        parties = {name: value for name, value in (("aud", settings.jwt_audience), ("iss", settings.jwt_issuer)) if value}
+        whole = {name: {**claims, **parties, **identity} for name, identity in identities.items()}
+        return cls(settings, options.signing_key(settings), whole)
+
+    def token(self, name: str) -> str:
+        """A new one."""
+        now = int(time.time())
+        return sign({**self.claims[name], "iat": now, "exp": now + TOKEN_SECONDS}, self.key)
+
+    def why(self, url: str | None, event_id: str, name: str) -> str:
+        """Why somebody did not receive an event, in a sentence."""
+        own = {claim: value for claim, value in self.claims[name].items() if claim != "role"}
+        body = {"event_id": event_id, "role": self.claims[name]["role"], "claims": own}
+        return str(post(self.settings, url, "/api/v1/why", body, None)["sentence"])
 
 
 def _config(table: str, types: frozenset[str]) -> dict[str, Any]:

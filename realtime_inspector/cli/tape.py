@@ -15,7 +15,7 @@ import orjson
 
 from realtime_inspector.cli.lines import records
 from realtime_inspector.errors import InvalidInput
-from realtime_inspector.server.client import arrival
+from realtime_inspector.server.client import Arrival, arrival
 
 HEADER: Final = {"format": "realtime-inspector recording", "version": 1}
 MOST: Final = len(string.ascii_uppercase)
@@ -40,11 +40,16 @@ class Tape:
         self._write({**HEADER, **head})
 
     def keep(self, at: datetime, record: Mapping[str, Any], receipts: Mapping[str, bool]) -> None:
-        """One event, for each who received it."""
+        """One event, for each who received it or was told why not."""
         event, payload = _message(record)
         frame = orjson.dumps([None, None, self._topic, event, payload]).decode()
+        for name, verdict in record.get("verdicts", {}).items():
+            self._line(at, name, _verdict(self._topic, record, verdict))
         for name in (name for name, got in receipts.items() if got):
-            self._write({"at": int(at.timestamp() * 1_000), "who": self._letters[name], "frame": frame})
+            self._line(at, name, frame)
+
+    def _line(self, at: datetime, name: str, frame: str) -> None:
+        self._write({"at": int(at.timestamp() * 1_000), "who": self._letters[name], "frame": frame})
 
     def _write(self, value: object) -> None:
         self._file.write(orjson.dumps(value).decode() + "\n")
@@ -54,6 +59,7 @@ class Tape:
 def play(path: Path) -> Iterator[tuple[datetime, dict[str, Any], dict[str, bool]]]:
     """Time, event and receipts, as they were kept; gaps and what else the page keeps are left out.
 
+    `verdicts` of a change: `reason` and `detail` by identity, where the page was told why somebody did not receive it.
     What is the same for all (it has no `event_id`) is told once, as the first received it. Raises InvalidInput for what is no
     recording.
     """
@@ -75,19 +81,43 @@ def _told(lines: Sequence[Any], names: Mapping[str, str]) -> Iterator[tuple[date
         if arrived is None or line["who"] not in names:
             continue
         at, name = datetime.fromtimestamp(line["at"] / 1_000), names[line["who"]]
-        for place, record in enumerate(records(arrived.event, arrived.payload)):
+        for place, (record, verdict) in enumerate(_events(arrived)):
             key = record.get("event_id") or f"{number} {place}"
             if "event_id" not in record and len(names) > 1 and name != next(iter(names.values())):
                 continue
             everybody = names.values() if "event_id" in record else [name]
-            found.setdefault(key, (at, record, dict.fromkeys(everybody, False)))[2][name] = True
+            _, known, receipts = found.setdefault(key, (at, record, dict.fromkeys(everybody, False)))
+            known.update({**record, **known})  # a verdict tells of the event without its row
+            if verdict is None:
+                receipts[name] = True
+            else:
+                known["verdicts"] = {**known.get("verdicts", {}), name: verdict}
     yield from found.values()
 
 
-def _arrival(line: Mapping[str, Any]) -> Any:
+def _events(arrived: Arrival) -> Iterator[tuple[dict[str, Any], dict[str, str] | None]]:
+    """Each event, or what was told of one that was not received."""
+    match arrived.event, arrived.payload:
+        case "system", {"verdict": {"event_id": str(number), "type": operation, "schema": str(), "table": str()} as verdict}:
+            named = {name: verdict[name] for name in ("schema", "table", "commit_timestamp") if name in verdict}
+            told = {name: str(verdict.get(name, "")) for name in ("reason", "detail")}
+            yield {**named, "type": "changes", "event": operation, "event_id": number}, told
+        case _:
+            for record in records(arrived.event, arrived.payload):
+                yield record, None
+
+
+def _arrival(line: Mapping[str, Any]) -> Arrival | None:
     if "binary" in line:
         return arrival(base64.b64decode(line["binary"]))
     return arrival(line["frame"]) if "frame" in line else None
+
+
+def _verdict(topic: str, record: Mapping[str, Any], verdict: Mapping[str, str]) -> str:
+    """What is told to somebody who does not receive the event."""
+    named = {name: record[name] for name in ("event_id", "schema", "table", "commit_timestamp") if name in record}
+    told = {"status": "ok", "verdict": {**named, "type": record["event"], **verdict}}
+    return orjson.dumps([None, None, topic, "system", told]).decode()
 
 
 def _message(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -95,7 +125,7 @@ def _message(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     match record:
         case {"type": "changes", "event": operation}:
             named = {"event_id": record["event_id"]} if "event_id" in record else {}
-            data = {name: value for name, value in record.items() if name not in ("type", "event", "event_id")}
+            data = {name: value for name, value in record.items() if name not in ("type", "event", "event_id", "verdicts")}
             return "postgres_changes", {"ids": [], "data": {**data, "type": operation}, **named}
         case {"type": "broadcast", "event": name}:
             return "broadcast", {"type": "broadcast", "event": name, "payload": record.get("payload")}

@@ -1,6 +1,7 @@
 """The routes that answer why somebody sees something, and who does: for admins, and written down before the answer goes out."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
@@ -9,7 +10,7 @@ import msgspec
 from starlette.routing import Route
 
 from realtime_inspector.doctor.lints import Found
-from realtime_inspector.errors import InvalidInput, RoleNotAllowed
+from realtime_inspector.errors import InvalidInput, RealtimeError, RoleNotAllowed
 from realtime_inspector.identity.impersonation import require_admin
 from realtime_inspector.identity.tokens import canonical
 from realtime_inspector.model import Identity, Operation
@@ -167,6 +168,12 @@ class _Api:
         """POST /why: one row or event, one identity."""
         admin = require_admin(call.token, self._deps.keys.rules)
         asked = await call.body(_Why)
+        async with self._noted(call, "trace", admin, _attempted(asked)):
+            explanation = await self._explanation(call, admin, asked)
+        await self._record(call, "trace", admin, asked.session_id, _told(asked, explanation))
+        return explained(explanation)
+
+    async def _explanation(self, call: Call, admin: str, asked: _Why) -> Explanation:
         identity = await resolved(self._deps, admin, Whom(asked.session_id, asked.role, asked.claims))
         wanted = asked.what_if or _WhatIf()
         if wanted.role is not None or wanted.claims is not None:
@@ -186,16 +193,15 @@ class _Api:
             old=asked.old,
             candidate=candidate,
         )
-        explanation = await self._deps.inquiries.why(question)
-        await self._record(call, "trace", admin, asked.session_id, _told(asked, explanation))
-        return explained(explanation)
+        return await self._deps.inquiries.why(question)
 
     @takes(_Who)
     async def who(self, call: Call) -> WhoAnswer:
         """POST /who: which live channels an event was for."""
         admin = require_admin(call.token, self._deps.keys.rules)
         asked = await call.body(_Who)
-        receivers = await self._deps.inquiries.who(asked.event_id)
+        async with self._noted(call, "who", admin, {"event_id": asked.event_id}):
+            receivers = await self._deps.inquiries.who(asked.event_id)
         await self._record(call, "who", admin, None, {"event_id": asked.event_id, "shown": len(receivers)})
         return received(receivers)
 
@@ -205,9 +211,25 @@ class _Api:
         found = await self._deps.lint()
         return {"findings": [each.told() for each in found], "checked_at": datetime.now(UTC).isoformat()}
 
+    @asynccontextmanager
+    async def _noted(self, call: Call, action: str, admin: str, about: Mapping[str, object]) -> AsyncIterator[None]:
+        """A look that is refused or fails stands in the trail as well: with its code, for the sentence may tell of a row."""
+        try:
+            yield
+        except RealtimeError as error:
+            await self._record(call, action, admin, None, {**about, "error": error.code})
+            raise
+
     async def _record(self, call: Call, action: str, admin: str, session_id: str | None, detail: Mapping[str, object]) -> None:
         who = {"ip_address": call.ip_address, "user_agent": call.user_agent}
         await self._deps.trail.record(action, admin, detail, session_id=session_id, **who)
+
+
+def _attempted(asked: _Why) -> dict[str, object]:
+    """The same of a question without an answer."""
+    row = {"event_id": asked.event_id} if asked.event_id else {"table": f"{asked.schema}.{asked.table}", "key": asked.key}
+    whom = {"of_session": asked.session_id} if asked.session_id else {"role": asked.role}
+    return {**row, **whom, "what_if": asked.what_if is not None}
 
 
 def _told(asked: _Why, explanation: Explanation) -> dict[str, object]:

@@ -14,6 +14,7 @@ CHANGE: dict[str, Any] = {
     "table": "tweets",
     "record": {"id": 42, "Status": "ready", "note": "Hello, World"},
     "old_record": {"id": 42, "Status": "draft"},
+    "verdicts": {"user:bob": {"reason": "hidden_by_policy", "detail": "own tweets: user_id = auth.uid()"}},
 }
 RECEIPTS = {"service": True, "user:alice": True, "user:bob": False}
 
@@ -51,6 +52,8 @@ RECEIPTS = {"service": True, "user:alice": True, "user:bob": False}
             "table:/^tw/",
             ["http://x", "-new.x:1"][1],
         ),
+        *("reason:hidden_by_policy", "reason:delivered", 'policy:"own tweets"', "user:bob reason:hidden policy:own"),
+        *("-policy:other", "user:alice reason:delivered"),
         *("user:alice verdict:delivered", "-op:delete hello", "key:42", 'key:"42"', "key:/^4/", "-key:4"),
     ],
 )
@@ -79,6 +82,7 @@ def test_it_is_found(text: str) -> None:
             "-user:bob",
             '"World Hello"',
         ),
+        *("user:alice reason:hidden_by_policy", "user:alice policy:own", "policy:other", "-reason:hidden_by_policy"),
         *("new.missing:1", "unknown:word", "table:/^weets/", "key:4", "key:/^2/"),
     ],
 )

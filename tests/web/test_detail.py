@@ -72,6 +72,24 @@ def test_a_value_that_did_not_come_says_why(inspector: Inspector, database: psyc
     expect(inspector.detail.get_by_role("row", name="name")).to_contain_text("not in replica identity")
 
 
+def test_a_value_that_did_not_change_and_is_not_in_the_log_says_so(inspector: Inspector) -> None:
+    """A row that can be read has all its values; without that a message has what the log has. So the frame is made up."""
+    inspector.watch("alice")
+    inspector.page.evaluate("""async () => {
+      const { decode } = await import("/inspector/wire/frames.js");
+      const { accept } = await import("/inspector/model/feed.js");
+      const { viewed } = await import("/inspector/model/lens.js");
+      const columns = [{ name: "id", type: "int8" }, { name: "name", type: "text" }, { name: "essay", type: "text" }];
+      const data = { schema: "public", table: "essays", type: "UPDATE", commit_timestamp: "2026-11-20T12:03:09.480Z",
+        columns, errors: null, record: { id: 1, name: "short" }, old_record: { id: 1 } };
+      accept(decode(JSON.stringify([null, null, "realtime:room", "postgres_changes", { ids: [1], data }])), viewed.value);
+    }""")
+    inspector.row("UPDATE", "essays").click()
+    essay = inspector.detail.get_by_role("row", name="essay")
+    expect(essay).to_contain_text("unchanged and stored out of line (TOAST), so not in the log")
+    expect(inspector.detail.get_by_role("row", name="name")).to_contain_text("not in replica identity")
+
+
 def test_timing_says_what_was_measured_and_what_was_estimated(inspector: Inspector, database: psycopg.Connection[Any]) -> None:
     inspector.watch("alice")
     tweet(database, inspector.demo, "on time")

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from playwright.sync_api import Browser, expect
 
+from realtime_inspector.cli.search import parse
 from realtime_inspector.cli.tape import Tape, play
 from tests.web.conftest import TELL_VIOLATIONS
 from tests.web.inspector import Inspector
@@ -76,6 +77,8 @@ def test_the_page_and_tail_open_what_the_other_kept(
     shown = list(play(save(inspector, tmp_path)))
     found = {record["record"].get("content") or record["record"]["name"]: got for _, record, got in shown if "record" in record}
     assert found["for alice alone"] == {"alice": True, "bob": False}
+    hidden = parse("user:bob reason:hidden_by_policy")
+    assert [record["record"]["content"] for _, record, got in shown if hidden(record, got)] == ["for alice alone"]
     assert found["Recordland"] == {"alice": True, "bob": True}
     assert [record["payload"]["text"] for _, record, _ in shown if record["type"] == "broadcast"] == ["héllo"]
     kept = tmp_path / "tail.ndjson"

@@ -186,9 +186,18 @@ def test_a_running_impersonation_can_be_asked_about_and_what_if(demo: Demo, admi
     assert ask(demo, "why", row | {"what_if": {"role": "anon"}})["verdict"] == "denied"
     open_ = {"policy": {"name": "open", "command": "SELECT", "using": "content = 'what if'"}}
     assert ask(demo, "why", row | {"what_if": {"role": "anon", **open_}})["verdict"] == "allowed"
-    ask(demo, "why", row | {"what_if": {"role": "postgres"}}, status=403)
-    ask(demo, "why", row | {"session_id": "00000000-0000-4000-8000-000000000000"}, status=404)
-    ask(demo, "why", row | {"what_if": {"policy": {"using": "true; drop table tweets"}}}, status=400)
+    refused = [
+        ask(demo, "why", row | {"what_if": {"role": "postgres"}}, status=403),
+        ask(demo, "why", row | {"session_id": "00000000-0000-4000-8000-000000000000"}, status=404),
+        ask(demo, "why", row | {"what_if": {"policy": {"using": "true; drop table tweets"}}}, status=400),
+        ask(demo, "why", {"event_id": "A" * 27, "session_id": row["session_id"]}, status=404),
+    ]
+    entries = httpx.get(f"{demo.url}/api/v1/audit?action=trace&limit=4", headers=headers).json()["entries"]
+    assert [entry["detail"]["error"] for entry in reversed(entries)] == [each["code"] for each in refused]
+    assert entries[0]["detail"]["event_id"] == "A" * 27
+    ask(demo, "who", {"event_id": "A" * 27}, status=404)
+    (entry,) = httpx.get(f"{demo.url}/api/v1/audit?action=who&limit=1", headers=headers).json()["entries"]
+    assert (entry["detail"]["event_id"], entry["detail"]["error"]) == ("A" * 27, refused[-1]["code"])
 
 
 @pytest.mark.parametrize("name", ["anon", "alice", "service"])
