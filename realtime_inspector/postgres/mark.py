@@ -31,6 +31,8 @@ class Mark:
         self._line = line
         self._slot = slot
         self._epoch = ""
+        self._there = False
+        """Whether there is a place for it; where there is none, the database broadcasts nothing."""
         self._wanted = self._saved = BEGINNING
         self._recent: deque[str] = deque(maxlen=RECENT)
         self._next: tuple[str, int] | None = None
@@ -44,8 +46,8 @@ class Mark:
         """
         query = "select commit_lsn, place from realtime_inspector.broadcast_marks where slot = $1 and epoch = $2"
         async with self._line.asking() as connection:
-            there = await connection.fetchval("select to_regclass('realtime_inspector.broadcast_marks') is not null")
-            row = await connection.fetchrow(query, self._slot, epoch) if there else None
+            self._there = await connection.fetchval("select to_regclass('realtime_inspector.broadcast_marks') is not null")
+            row = await connection.fetchrow(query, self._slot, epoch) if self._there else None
         self._epoch = epoch
         self._wanted = self._saved = BEGINNING if row is None else Position(row["commit_lsn"], row["place"])
         return self._saved
@@ -55,6 +57,8 @@ class Mark:
 
         Raises DatabaseUnavailable.
         """
+        if not self._there:
+            return
         begins = since - OVERLAP_SECONDS, since - LONGEST_SECONDS, self._slot
         after: tuple[object, ...] = (datetime(1970, 1, 1), 0, "(0,0)")
         while True:
@@ -67,8 +71,9 @@ class Mark:
 
     async def begin(self, position: Position) -> None:
         """Nothing was handed over yet; what comes after this is what a later process owes. Raises DatabaseUnavailable."""
-        await self._write(position)
-        self._wanted = position
+        if self._there:
+            await self._write(position)
+            self._wanted = position
 
     def save(self, position: Position, ids: Iterable[str]) -> None:
         """Everything up to there was handed over, in the end the messages of these ids."""

@@ -182,8 +182,8 @@ def test_tail_compares_identities_says_why_records_and_replays(demo: dict[str, A
     identities = ("--as", "service", "--as", alice, "--as", bob)
     where = ("--table", "tweets", "--url", demo["url"], "--search", "new.content:compared -skipped")
     with running("tail", *identities, *where, "--why", "--record", tape, RTI_JWT_SECRET=demo["jwt_secret"]) as command:
-        for who in ("service_role", alice.removeprefix("user:"), bob.removeprefix("user:")):
-            command.wait_for(f"Listening to tail as {who}")
+        told = " ".join(command.wait_for("Listening to tail as") for _ in range(3))  # in whichever order they are let in
+        assert all(f"Listening to tail as {who}" in told for who in ("service_role", alice[5:], bob[5:]))
         tweet(demo, "alice", "compared and skipped")
         tweet(demo, "alice", "compared")
         line = command.line()
