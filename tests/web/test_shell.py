@@ -2,9 +2,9 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from tests.web.inspector import Inspector
+from tests.web.inspector import Demo, Inspector
 
 
 def test_a_link_opens_the_section_that_it_names(inspector: Inspector) -> None:
@@ -42,4 +42,16 @@ def test_a_part_that_cannot_be_fetched_says_so_and_comes_on_the_next_try(inspect
     page.unroute("**/ui/send.js*")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("main", name="Send")).to_be_visible()
+    complaints.clear()
+
+
+def test_styles_that_cannot_be_fetched_are_said_and_come_on_the_next_try(page: Page, demo: Demo, complaints: list[str]) -> None:
+    page.route("**/styles/dialog.css", lambda route: route.abort())
+    page.goto(demo.inspector_url)
+    expect(page.get_by_role("alert")).to_contain_text("could not be fetched")
+    page.unroute("**/styles/dialog.css")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="Nothing has happened yet")).to_be_visible()
+    page.keyboard.press("i")
+    expect(page.get_by_role("dialog").get_by_role("radio", name="User")).to_have_css("position", "absolute")  # dialog.css
     complaints.clear()

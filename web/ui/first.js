@@ -3,11 +3,12 @@ import { html, useState } from "../vendor/preact.js";
 import { dialog } from "../model/choice.js";
 import { channels, completed, completedSubscription } from "../model/channels.js";
 import { identities, joinEverywhere, live } from "../model/identities.js";
-import { checkedAt, config, loadConfig, trouble, useToken } from "../model/session.js";
+import { checkedAt, config, loadConfig, trouble } from "../model/session.js";
 import { quoted } from "../model/sql.js";
 import { clockTime } from "../format.js";
 import { Button, CopyButton, Icon, Mark, Sql } from "./parts.js";
 import { exampleUpdate } from "./quiet.js";
+import { TokenForm } from "./tokenform.js";
 
 const openRecording = () => import("./recorder.js").then((module) => module.open());
 
@@ -148,22 +149,4 @@ export function NoToken() {
       <p class="quiet-do"><${Button} icon="i-open" onClick=${openRecording}><span>Open a recording</span><//></p>
     </div>
   </main>`;
-}
-
-/** Takes a token by hand; used wherever one is missing or over. */
-export function TokenForm({ words }) {
-  const [text, setText] = useState("");
-  const go = (event) => {
-    event.preventDefault();
-    if (!text.trim()) return;
-    useToken(text);
-    loadConfig();
-    setText("");
-  };
-  return html`<form class="renew" onSubmit=${go}>
-    <label class="field"><span class="vh">Admin token</span>
-      <input type="password" value=${text} placeholder="Admin token" autocomplete="off" spellcheck=${false}
-      onInput=${(event) => setText(event.currentTarget.value)} /></label>
-    <button type="submit" class="btn btn--primary" disabled=${!text.trim()}>${words}</button>
-  </form>`;
 }

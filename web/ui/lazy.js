@@ -6,11 +6,39 @@ import { Button } from "./parts.js";
 /** @type {Map<Load, any>} */
 const loaded = new Map();
 
+let styles = /** @type {Promise<unknown> | null} */ (null);
+
+/** Fetches the styles of all that is not drawn at first, into their places among the others; they come with the first such part. */
+function fetchStyles() {
+  const sheets = /** @type {NodeListOf<HTMLLinkElement>} */ (document.querySelectorAll("link[data-href]"));
+  styles ??= Promise.all([...sheets].map(fetchSheet)).catch((error) => {
+    styles = null;
+    throw error;
+  });
+  return styles;
+}
+
+function fetchSheet(/** @type {HTMLLinkElement} */ link) {
+  const href = link.dataset.href ?? "";
+  return new Promise((done, failed) => {
+    link.onload = () => done(link.removeAttribute("data-href"));
+    link.onerror = () => failed(new Error(`Failed to fetch ${href}`));
+    link.removeAttribute("href");
+    link.href = href;
+  });
+}
+
+/** A component, when there is all that it is drawn with. */
+async function whole(/** @type {Load} */ load) {
+  const [component] = await Promise.all([load(), fetchStyles()]);
+  return component;
+}
+
 /** Fetches components ahead of their use, one after the other, when nothing else is to do. */
 export function fetchAhead(/** @type {Load[]} */ loads) {
   const [load, ...others] = loads;
   if (!load) return;
-  const next = () => load().then((component) => loaded.set(load, component) && fetchAhead(others), () => {});
+  const next = () => whole(load).then((component) => loaded.set(load, component) && fetchAhead(others), () => {});
   if ("requestIdleCallback" in window) requestIdleCallback(next);
   else setTimeout(next, 500);
 }
@@ -21,7 +49,7 @@ export function Lazy({ load, ...props }) {
   const [, redraw] = useState(0);
   const fetchIt = () => {
     setProblem("");
-    load().then(
+    whole(load).then(
       (component) => {
         loaded.set(load, component);
         redraw((n) => n + 1);

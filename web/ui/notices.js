@@ -6,7 +6,7 @@ import { hurryAll, identities, live } from "../model/identities.js";
 import { trouble } from "../model/session.js";
 import { clockTime } from "../format.js";
 import { Button, CopyButton, Icon } from "./parts.js";
-import { TokenForm } from "./first.js";
+import { TokenForm } from "./tokenform.js";
 
 export function Notices() {
   identities.value;
