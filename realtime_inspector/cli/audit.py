@@ -30,14 +30,20 @@ def command() -> None:
 
 @command.command("verify")
 @click.option("--kept", metavar="HASH", default="", help="A head that was written down earlier: it must occur in the trail.")
+@click.option("--since", metavar="HASH", default="", help="The same, and nothing before its entry is looked at.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: intact, entries, head, first_broken.")
 @options.env_file
 @options.config
 @click.pass_context
-def verify(context: click.Context, kept: str, as_json: bool, env_file: Path | None, config: Path | None) -> None:
-    """Compute every hash anew. Exit status 1 when an entry is not as it was written; the first one is named."""
-    found = with_pool(options.load(env_file, config), lambda pool: Trail(pool).verify(kept))
-    click.echo(orjson.dumps(told(found)).decode() if as_json else _sentence(found))
+def verify(context: click.Context, kept: str, since: str, as_json: bool, env_file: Path | None, config: Path | None) -> None:
+    """Compute every hash anew. Exit status 1 when an entry is not as it was written; the first one is named.
+
+    With --since the work of an earlier run is not done again: its head stands for what came before.
+    """
+    if kept and since:
+        raise click.UsageError("--since expects its head as --kept does: give one of them.")
+    found = with_pool(options.load(env_file, config), lambda pool: Trail(pool).verify(kept or since, since=bool(since)))
+    click.echo(orjson.dumps(told(found)).decode() if as_json else _sentence(found, since))
     context.exit(0 if found.flaw is None else 1)
 
 
@@ -80,7 +86,9 @@ def _utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment else None
 
 
-def _sentence(found: Finding) -> str:
+def _sentence(found: Finding, since: str) -> str:
+    if found.flaw is None and since:
+        return f"The trail is intact since {since}: {found.entries} entries, that one included. Its head now:\n{found.head}"
     if found.flaw is None:
         return f"The trail is intact: {found.entries} entries. Its head, to be kept elsewhere:\n{found.head}"
     where = "The trail is broken" if found.flaw.id is None else f"The trail is broken at entry {found.flaw.id}"

@@ -68,11 +68,15 @@ class Finding:
 
 
 class Verification:
-    """Takes the entries one after the other, oldest first. `kept`: a head that was written down elsewhere."""
+    """Takes the entries one after the other, oldest first. `kept`: a head that was written down elsewhere.
 
-    def __init__(self, kept: str = "") -> None:
-        self._previous = ROOT
-        self._last: int | None = None
+    Who begins with the entry of that head gives `previous` and `last`, the hash and the number before it. Neither has to be
+    trusted: the number of an entry and the hash before it are in its own hash, so only the entry that was kept has that one.
+    """
+
+    def __init__(self, kept: str = "", previous: bytes = ROOT, last: int | None = None) -> None:
+        self._previous = previous
+        self._last = last
         self._kept = kept.lower()
         self._met = not kept
         self.entries = 0

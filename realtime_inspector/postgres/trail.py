@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from realtime_inspector.identity.chain import Chosen, Entry, Finding, Flaw, Verification
+from realtime_inspector.identity.chain import ROOT, Chosen, Entry, Finding, Flaw, Verification
 from realtime_inspector.postgres import sql
 from realtime_inspector.postgres.connect import Pool
 from realtime_inspector.postgres.failures import told
@@ -40,12 +40,18 @@ class Trail:
             if len(records) < PIECE:
                 return
 
-    async def verify(self, kept: str = "") -> Finding:
-        """Whether the trail is as it was written, in one snapshot. `kept`: a head from earlier that must occur in it."""
-        verification = Verification(kept)
-        last: int | None = None
+    async def verify(self, kept: str = "", *, since: bool = False) -> Finding:
+        """Whether the trail is as it was written, in one snapshot. `kept`: a head from earlier that must occur in it.
+
+        `since`: nothing before the entry of that head is looked at.
+        """
+        verification, last = Verification(kept), None
         with told():
             async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+                before = await connection.fetchrow(sql.load("audit_before"), kept.lower()) if since else None
+                if before is not None:
+                    last = before["id"]
+                    verification = Verification(kept, before["hash"] or ROOT, last)
                 while records := await connection.fetch(sql.load("audit_entries"), *EVERYTHING, last, PIECE):
                     for record in records:
                         verification.take(_entry(record))

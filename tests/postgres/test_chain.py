@@ -150,6 +150,59 @@ async def test_a_trail_that_was_written_anew_lacks_the_head_that_was_kept(pool: 
     assert "written anew" in flaw.why
 
 
+async def test_verifying_goes_on_from_a_head_that_was_kept(pool: Any) -> None:
+    trail = Trail(pool)
+    await fill(pool)
+    kept = (await trail.verify()).head
+    assert (await trail.verify(kept, since=True)).entries == 1
+    await fill(pool)
+    found, whole = await trail.verify(kept.upper(), since=True), await trail.verify()
+    assert (found.flaw, found.entries, found.head) == (None, whole.entries - 4, whole.head)
+    first = (await pool.fetchval("select encode(hash, 'hex') from realtime_inspector.audit_log order by id limit 1")) or ""
+    assert (await trail.verify(first, since=True)).entries == whole.entries
+    flaw = (await trail.verify("00" * 32, since=True)).flaw
+    assert flaw is not None
+    assert "the trail was written anew" in flaw.why
+
+
+MOVED = """
+update realtime_inspector.audit_log set admin_user_id = 'eve' where id = 6;
+update realtime_inspector.audit_log set id = 105 where id = 5;
+update realtime_inspector.audit_log set id = id + 200 where id between 8 and 10;
+do $$ declare entry realtime_inspector.audit_log; last bytea; begin
+  select hash into last from realtime_inspector.audit_log where id = 105;
+  for entry in select * from realtime_inspector.audit_log where id > 105 order by id loop
+    last := realtime_inspector.chained(last, entry);
+    update realtime_inspector.audit_log set hash = last where id = entry.id;
+  end loop;
+  update realtime_inspector.audit_head set id = 210, hash = last;
+end $$;
+"""
+"""The entry whose hash was kept is put behind one that is altered, and all that comes after it is chained anew."""
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "update realtime_inspector.audit_log set admin_user_id = 'eve' where id = 7",
+        "update realtime_inspector.audit_log set admin_user_id = 'eve' where id = 5",
+        "delete from realtime_inspector.audit_log where id = 7",
+        MOVED,
+        # A copy of it is put in front of the whole trail.
+        """insert into realtime_inspector.audit_log (id, at, action, detail, hash) overriding system value
+           select -1, at, action, detail, hash from realtime_inspector.audit_log where id = 5;
+           update realtime_inspector.audit_log set admin_user_id = 'eve' where id = 7""",
+    ],
+)
+async def test_what_is_done_after_the_kept_head_is_found_from_there(pool: Any, admin: Any, tampering: str) -> None:
+    trail = Trail(pool)
+    await fill(pool)
+    kept = (await trail.verify()).head
+    await fill(pool)
+    await admin.execute(LOOSEN + tampering)
+    assert (await trail.verify(kept, since=True)).flaw is not None
+
+
 async def test_an_entry_that_is_smuggled_in_is_chained_or_found(pool: Any, admin: Any) -> None:
     await fill(pool)
     await admin.execute("insert into realtime_inspector.audit_log (id, at, action) values (1, '2020-01-01', 'login')")
