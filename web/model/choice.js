@@ -146,7 +146,7 @@ export function goTo(name, at = "") {
 
 /**
  * @typedef {{ kind: "identity", preset?: "user" | "anon", compare?: boolean, stay?: boolean } | { kind: "join", name?: string } | { kind: "claims", id: string }
- *   | { kind: "keys" } | { kind: "more" } | { kind: "previews" } | { kind: "record" } | { kind: "columns" }
+ *   | { kind: "keys" } | { kind: "more" } | { kind: "previews" } | { kind: "record" } | { kind: "columns" } | { kind: "difference" }
  *   | { kind: "disconnect", connection: import("../admin.js").Connection }} OpenDialog
  */
 export const dialog = signal(/** @type {OpenDialog | null} */ (null));

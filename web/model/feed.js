@@ -37,7 +37,8 @@ let floor = 0;
 export const cleared = signal(/** @type {{ count: number, until: number } | null} */ (null));
 const UNDO_MS = 10_000;
 
-const rules = {
+/** What is listed for whom, one question each. */
+export const rules = {
   concerns: (message) => message.seq >= floor && looking.value.some((who) => message.receipt(who)),
   verdict: combinedVerdict,
   passes: (message) => (!comparing.value || !onlyDifferences.value || differs(message)) && passesSearch(message),

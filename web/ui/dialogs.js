@@ -9,6 +9,7 @@ const DIALOGS = {
   join: () => import("./join.js").then((module) => module.JoinDialog),
   claims: () => import("./claims.js").then((module) => module.ClaimsDialog),
   columns: () => import("./columnsheet.js").then((module) => module.ColumnsDialog),
+  difference: () => import("./difference.js").then((module) => module.DifferenceDialog),
   record: () => import("./recorder.js").then((module) => module.RecordDialog),
   keys: () => import("./sheets.js").then((module) => module.KeysDialog),
   more: () => import("./sheets.js").then((module) => module.MoreDialog),

@@ -20,6 +20,7 @@ import { onlyChip, toggleChip } from "../model/filter.js";
 import { live } from "../model/identities.js";
 import { compared, comparing, looking } from "../model/lens.js";
 import { linkToHere } from "../model/address.js";
+import { marks, toggleMark } from "../model/marks.js";
 import { stopAll } from "./lens.js";
 import { reveal } from "./list.js";
 import { copyText } from "./parts.js";
@@ -56,7 +57,8 @@ const ACTIONS = {
   "/": () => focusSearch(),
   "[": () => stepTab(-1),
   "]": () => stepTab(1),
-  d: () => (comparing.value ? (compared.value = []) : startComparing()),
+  x: () => selected.value && selected.value.kind !== "gap" && toggleMark(selected.value),
+  d: () => compare(),
   i: () => (dialog.value = { kind: "identity" }),
   c: () => selected.value && copyMessage(selected.value),
   y: () => copyText(linkToHere()),
@@ -123,6 +125,13 @@ function back() {
   else if (selected.value) select(null);
   else if (section.value !== "live") goTo("live");
   else closeDialog();
+}
+
+/** Two marked messages, else views. */
+function compare() {
+  if (marks.value.length === 2) dialog.value = { kind: "difference" };
+  else if (comparing.value) compared.value = [];
+  else startComparing();
 }
 
 function focusSearch() {

@@ -7,6 +7,7 @@ import { revision, view } from "../model/feed.js";
 import { search } from "../model/filter.js";
 import { identities, identityOf } from "../model/identities.js";
 import { compared, comparing, viewed } from "../model/lens.js";
+import { marks } from "../model/marks.js";
 import { duration } from "../format.js";
 import { Row } from "./row.js";
 import { Who } from "./parts.js";
@@ -117,6 +118,7 @@ function rowsBetween(first, last, { lanes, pool, place }) {
       index=${index}
       top=${at * rowHeight()}
       picked=${message === selected.value}
+      crossed=${marks.value.includes(message)}
       wire=${wireAt(index)}
       mate=${hovered.value !== "" && message.commitId === hovered.value}
       lanes=${lanes}

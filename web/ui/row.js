@@ -7,7 +7,7 @@ import { bytes, clockTime, listed, milliseconds, shortId } from "../format.js";
 import { Icon, KIND_ICON, Mark } from "./parts.js";
 
 const LONGEST = 120;
-const WATCHED = ["message", "revision", "top", "picked", "lanes", "words", "lens", "wire", "mate", "columns", "stamp"];
+const WATCHED = ["message", "revision", "top", "picked", "crossed", "lanes", "words", "lens", "wire", "mate", "columns", "stamp"];
 
 /**
  * Drawn anew only when something about it changed: a list that follows a busy stream draws its rows 60 times a second.
@@ -19,7 +19,7 @@ export class Row extends Component {
     return WATCHED.some((name) => next[name] !== before[name]);
   }
 
-  render({ message, index, top, picked, lanes, words, wire, mate, columns, stamp, onPick }) {
+  render({ message, index, top, picked, crossed, lanes, words, wire, mate, columns, stamp, onPick }) {
     const style = { transform: `translateY(${top}px)` };
     const common = { id: `row-${message.seq}`, role: "row", "aria-rowindex": index + 2, style };
     if (message.kind === "gap") return gapRow(message, common);
@@ -27,9 +27,9 @@ export class Row extends Component {
     const parts = receipt ? summary(message, receipt, keyColumns(message.schema, message.table)) : [];
     return html`<div
       ...${common}
-      class=${`row ${picked ? "is-selected" : ""} ${mate ? "is-mate" : ""}`}
+      class=${`row ${picked ? "is-selected" : ""} ${mate ? "is-mate" : ""} ${crossed ? "is-crossed" : ""}`}
       aria-selected=${picked}
-      aria-label=${rowName(message)}
+      aria-label=${rowName(message) + (crossed ? ", marked" : "")}
       data-k=${message.kind}
       data-commit=${wire ? message.commitId : undefined}
       onClick=${(event) => onPick(message, event.target.closest("[data-who]")?.dataset.who)}

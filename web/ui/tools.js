@@ -5,6 +5,7 @@ import { CAPACITY, cleared, clearList, counts, undoClear, view } from "../model/
 import { CHIPS, chipOf, off, onlyChip, problem, query, showAll, toggleChip } from "../model/filter.js";
 import { identities, watchable } from "../model/identities.js";
 import { compared, comparing, onlyDifferences } from "../model/lens.js";
+import { marks } from "../model/marks.js";
 import { now } from "../model/clock.js";
 import { trouble } from "../model/session.js";
 import { clockTime, count } from "../format.js";
@@ -151,9 +152,16 @@ export function Foot() {
         </b> hidden<span class="wide"> by filters</span> <button type="button" class="link" onClick=${showAll}>Show all</button>
         </span>`
       }
+      ${marks.value.length > 0 && html`<span class="sep"></span><${Marked} />`}
     </span>
     <${Tail} />
   </footer>`;
+}
+
+/** How one goes on from what is marked. */
+function Marked() {
+  if (marks.value.length < 2) return html`<span role="status"><b>1</b> marked<span class="wide">, <kbd>x</kbd> marks another</span></span>`;
+  return html`<span role="status"><b>2</b> marked <button type="button" class="link" onClick=${() => (dialog.value = { kind: "difference" })}>Difference</button></span>`;
 }
 
 function Tail() {

@@ -1,11 +1,14 @@
 // The saved views in the left pane.
-import { html, useState } from "../vendor/preact.js";
+import { html, useEffect, useState } from "../vendor/preact.js";
 import { goTo } from "../model/choice.js";
 import { query } from "../model/filter.js";
 import { dropView, isOwnView, saveView, toggleView, viewNow, views } from "../model/views.js";
+import { countViews, viewCounts } from "../model/viewcounts.js";
+import { count } from "../format.js";
 import { Button } from "./parts.js";
 
 export function Views() {
+  useEffect(countViews, []);
   const [naming, setNaming] = useState(/** @type {string | null} */ (null));
   const now = viewNow();
   const save = (event) => {
@@ -35,12 +38,14 @@ export function Views() {
 }
 
 function View({ one, shown }) {
+  const n = viewCounts.value.get(one.name);
   const look = () => {
     toggleView(one);
     goTo("live");
   };
   return html`<li class=${shown ? "is-active" : ""}>
-    <button type="button" class="id" aria-pressed=${shown} title=${one.q || "by kind"} onClick=${look}><b>${one.name}</b></button>
+    <button type="button" class="id" aria-pressed=${shown} title=${one.q || "by kind"} onClick=${look}><b>${one.name}</b>
+      ${n !== undefined && html`<span class="dim" title="Kept messages that it lists">${count(n)}</span>`}</button>
     <${Button} icon="i-close" cls="view-drop" label=${`Forget the view ${one.name}`} onClick=${() => dropView(one.name)} />
   </li>`;
 }
