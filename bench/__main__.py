@@ -28,6 +28,8 @@ NAMES = (
     "bombs",
     "isolation",
     "private",
+    "stalled",
+    "presence",
 )
 
 

@@ -1,11 +1,13 @@
 """What the benches of changes share: the sample application on a private Postgres, its users, and the reference that polls it."""
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import psycopg
 
 from bench.limits import VARIABLES
 from bench.load import Process
+from bench.report import Figure
 from realtime_inspector.identity.tokens import canonical, sign
 from realtime_inspector.model import Identity
 from realtime_inspector.postgres import sample
@@ -54,6 +57,16 @@ async def sample_database() -> AsyncIterator[Database]:
         prepared = await prepare(postgres.url, Options(supabase_roles=True))
         await sample.install(postgres.url)
         yield Database(postgres.url, load_settings(prepared.env, {"log_level": "error"}))
+
+
+def with_database(work: Callable[[Database, Namespace], list[Figure]], arguments: Namespace) -> list[Figure]:
+    """What is found with a fresh database, in a thread of its own."""
+
+    async def run() -> list[Figure]:
+        async with sample_database() as database:
+            return await asyncio.to_thread(work, database, arguments)
+
+    return asyncio.run(run())
 
 
 @contextmanager

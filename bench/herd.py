@@ -1,9 +1,7 @@
 """Thousands of sockets that come back in the same second: how long until all are joined, and what live events feel of it."""
 
 import argparse
-import asyncio
 import json
-import statistics
 import subprocess
 import sys
 import threading
@@ -11,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import IO
 
-from bench.database import Database, sample_database, service, token
+from bench.database import Database, service, token, with_database
 from bench.load import prepare_all
-from bench.report import Figure
+from bench.report import Figure, percentile
 from bench.subscribers import Subscribers
 
 ALL_JOINED_SECONDS = 30.0
@@ -24,24 +22,20 @@ RATE = 20.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sockets", type=int, default=5_000)
+    parser.add_argument("--within", type=float, default=1.0, help="seconds in which all are cut off and come back")
     parser.add_argument("--calm", type=float, default=15.0, help="seconds in which live events are measured before")
 
 
 def measure(arguments: argparse.Namespace) -> list[Figure]:
     prepare_all(2 * arguments.sockets)
-    return asyncio.run(_measure(arguments))
-
-
-async def _measure(arguments: argparse.Namespace) -> list[Figure]:
-    async with sample_database() as database:
-        return await asyncio.to_thread(_stampede, database, arguments)
+    return with_database(_stampede, arguments)
 
 
 def _stampede(database: Database, arguments: argparse.Namespace) -> list[Figure]:
     tokens = [token(number, database.settings.jwt_secret) for number in range(1, arguments.sockets + 1)]
     with service(database) as process:
         witness = Subscribers(process.port, database, "countries", [0])
-        herd = _herd(process.port, tokens)
+        herd = _herd(process.port, tokens, arguments.within)
         try:
             told = json.loads(_line(herd.stdout))
             time.sleep(2)
@@ -60,14 +54,15 @@ def _stampede(database: Database, arguments: argparse.Namespace) -> list[Figure]
             witness.close()
         connections = database.run("select count(*) from pg_stat_activity where usename ~ 'evaluator|reader'")
     refused = told["refused"] + returned[0]["refused"]
-    name, limit = f"{arguments.sockets:,} sockets come back at once", process_limit(database)
+    name = f"{arguments.sockets:,} sockets come back within {arguments.within:g} s"
+    limit = process_limit(database)
     return [
         Figure(f"{name}: all joined", "s", returned[0]["seconds"], ALL_JOINED_SECONDS, "goal", ALL_JOINED_SECONDS, exact=True),
         Figure(f"{name}: refused", "", refused, 1, "none", 0, exact=True),
         Figure(f"{name}: connections that broke before they were joined, and came again", "", returned[0]["again"], 1, "none"),
-        Figure(f"{name}: live events meanwhile, p50", "ms", _percentile(busy, 50), _percentile(calm, 50), "calm"),
+        Figure(f"{name}: live events meanwhile, p50", "ms", percentile(busy, 50), percentile(calm, 50), "calm"),
         Figure(
-            f"{name}: live events meanwhile, p99", "ms", _percentile(busy, 99), _percentile(calm, 99), "calm", goal_ratio=SLOWER
+            f"{name}: live events meanwhile, p99", "ms", percentile(busy, 99), percentile(calm, 99), "calm", goal_ratio=SLOWER
         ),
         Figure(
             f"{name}: connections to Postgres", "", float(str(connections[0][0])), limit, "all that are configured", goal_ratio=1
@@ -80,8 +75,8 @@ def process_limit(database: Database) -> int:
     return database.settings.evaluator_connections + 12
 
 
-def _herd(port: int, tokens: list[str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench.stampede", str(port), str(len(tokens))]
+def _herd(port: int, tokens: list[str], within: float) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "bench.stampede", str(port), str(len(tokens)), str(within)]
     herd = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert herd.stdin is not None
     herd.stdin.write("\n".join(tokens) + "\n")
@@ -121,7 +116,3 @@ def _live(database: Database, witness: Subscribers, go_on: Callable[[], bool]) -
             witness.stay()
             time.sleep(max(0.0, 1 / RATE - (time.perf_counter() - began)))
     return taken
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

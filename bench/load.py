@@ -154,8 +154,12 @@ def _frame_end(data: bytes) -> int:
     return 10 + int.from_bytes(data[2:10], "big") if size == 127 else 2 + size
 
 
-def open_socket(port: int, path: str, join: bytes | None) -> socket.socket:
-    opened = socket.create_connection(("127.0.0.1", port))
+def open_socket(port: int, path: str, join: bytes | None, receive_buffer: int = 0) -> socket.socket:
+    """A WebSocket that does not block. `join`: sent first, an answer awaited; `receive_buffer`: bytes, 0 as the kernel likes."""
+    opened = socket.socket()
+    if receive_buffer:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    opened.connect(("127.0.0.1", port))
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     key = base64.b64encode(os.urandom(16)).decode()
     opened.sendall(

@@ -3,7 +3,8 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,11 @@ def conditions() -> dict[str, str]:
         "versions": f"realtime_inspector {__version__}, Python {platform.python_version()}, "
         f"Postgres {binaries.version(binaries.choose(None))}",
     }
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Between the two values that are nearest to it."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def show(figures: Iterable[Figure], told: Mapping[str, str]) -> str:

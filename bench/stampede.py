@@ -1,7 +1,7 @@
 """Clients that all connect and join in the same second, from a process of their own, twice: the second time they come back.
 
-`python -m bench.stampede PORT` reads the tokens from standard input, one a line; prints a line when everybody is joined for the
-first time, cuts all of them off when it reads one, and prints what the second time was like.
+`python -m bench.stampede PORT COUNT SECONDS` reads the tokens from standard input, one a line; prints a line when everybody is
+joined for the first time, cuts them off within so many seconds when it reads one, and prints what the second time was like.
 """
 
 import base64
@@ -31,17 +31,24 @@ class Herd:
         self._heard: dict[int, bytes] = {}
         self._greeted: set[int] = set()
 
-    def run(self) -> dict[str, float]:
-        """Everybody connects at once, and again when it was cut off before it was joined, as clients do.
+    def run(self, within: float = 0.0) -> dict[str, float]:
+        """Everybody is cut off, connects, and again when it was cut off before it was joined, as clients do.
 
-        Returns the seconds until the last one was joined, how many were refused, and how often somebody had to come again.
+        `within`: seconds over which that is spread evenly. Returns the seconds until the last one was joined, how many were
+        refused, and how often somebody had to come again.
         """
         began, refused, again = time.monotonic(), 0, 0
-        waiting = {self._start(): token for token in self._tokens}
-        while waiting:
+        before, coming = list(self._sockets), list(reversed(self._tokens))
+        waiting: dict[int, str] = {}
+        while waiting or coming:
+            due = len(self._tokens) * min(1.0, (time.monotonic() - began) / within) if within else len(self._tokens)
+            while len(self._tokens) - len(coming) < due:
+                if before:
+                    self._cut(before.pop())
+                waiting[self._start()] = coming.pop()
             if time.monotonic() - began > PATIENCE:
                 raise TimeoutError(f"{len(waiting)} are not joined")
-            for number, event in self._poll.poll(1, 512):
+            for number, event in self._poll.poll(0.001 if coming else 1, 512):
                 try:
                     told = self._go_on(number, event, waiting[number])
                 except OSError:
@@ -83,16 +90,10 @@ class Herd:
         self._heard.pop(number, None)
         self._greeted.discard(number)
 
-    def cut(self) -> None:
-        """All of them at once, without a word."""
-        for opened in self._sockets.values():
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
-            opened.close()
-        self._sockets.clear()
-        self._heard.clear()
-        self._greeted.clear()
-        self._poll.close()
-        self._poll = select.epoll()
+    def _cut(self, number: int) -> None:
+        """Without a word."""
+        self._sockets[number].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
+        self._drop(number)
 
     def _start(self) -> int:
         opened = socket.socket()
@@ -116,8 +117,7 @@ def main() -> None:
     herd = Herd(int(sys.argv[1]), [sys.stdin.readline().strip() for _ in range(count)])
     print(json.dumps(herd.run()), flush=True)
     sys.stdin.readline()
-    herd.cut()
-    print(json.dumps(herd.run()), flush=True)
+    print(json.dumps(herd.run(float(sys.argv[3]))), flush=True)
     sys.stdin.readline()
 
 

@@ -14,8 +14,9 @@ SLOW_CONSUMER: Final = 4008
 GOING_AWAY: Final = 1001
 SERVICE_RESTART: Final = 1012
 PING_SECONDS: Final = 20.0
-IDLE_SECONDS: Final = 60.0
-"""Without any frame of the client, pongs included, the socket is closed (the same time as in Phoenix)."""
+IDLE_SECONDS: Final = 57.0
+"""Without any frame of the client, pongs included, the socket is closed; a sweep and GRACE_SECONDS later, within a minute as in
+Phoenix, it is gone and nobody sees it as present any more."""
 GRACE_SECONDS: Final = 2.0
 """How long a peer may take to answer a close frame before its transport is aborted."""
 SHUTDOWN_SECONDS: Final = 0.5
@@ -167,7 +168,7 @@ class Connection:
             if self._stalled(now):
                 self._give_up("nothing was read for too long")
         elif silence >= IDLE_SECONDS:
-            self.close(GOING_AWAY, "no frame came for 60 seconds")
+            self.close(GOING_AWAY, "no frame came for a minute")
         else:
             if silence >= PING_SECONDS * (self._pings + 1):
                 self._pings += 1
