@@ -19,7 +19,6 @@ from bench.subscribers import Subscribers
 TABLES: Final = tuple(f"hostile_{number}" for number in range(10))
 OTHERS: Final = TABLES[1:]
 DEEDS: Final = {
-    "nothing": "null;",
     "sleep": "perform pg_sleep(30);",
     "raise": "raise exception 'no';",
     "recurse": "perform public.deed();",
@@ -39,8 +38,9 @@ _numbers = re.compile(rb"bench (\d+)\.")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--users", type=int, default=20, help="of the hostile table, and as many of the others")
-    parser.add_argument("--commits", type=int, default=300, help="one-row transactions for each deed, on each table in turn")
-    parser.add_argument("--rate", type=float, default=60.0, help="transactions per second")
+    parser.add_argument("--rounds", type=int, default=6, help="for each deed, half of each without it")
+    parser.add_argument("--commits", type=int, default=500, help="one-row transactions in each half, on each table in turn")
+    parser.add_argument("--rate", type=float, default=100.0, help="transactions per second")
 
 
 def measure(arguments: argparse.Namespace) -> list[Figure]:
@@ -49,20 +49,16 @@ def measure(arguments: argparse.Namespace) -> list[Figure]:
 
 
 async def _measure(arguments: argparse.Namespace) -> list[Figure]:
-    found: dict[str, list[tuple[float, float]]] = {}
+    figures = []
     async with sample_database() as database:
         _install(database)
         for deed, body in DEEDS.items():
-            database.run(DEED.format("null;"))
-            found[deed] = _latencies(database, body, arguments)
-    usual = _p99(found["nothing"])
-    figures = []
-    for deed, waits in found.items():
-        if deed != "nothing":
-            name = f"others' p99 beside policies that {deed}"
-            figures.append(Figure(name, "ms", _p99(waits), usual, "beside none that do", goal_ratio=RATIO_GOAL))
-            longest = max(wait for _, wait in waits) * 1_000
-            figures.append(Figure(f"others' longest wait, policies that {deed}", "ms", longest, usual, "p99 beside none", 1_000))
+            calm, beside = _latencies(database, body, arguments)
+            name = f"others' p99 beside policies that {deed}, of {len(beside):,}"
+            usual = _p99(calm)
+            figures.append(Figure(name, "ms", _p99(beside), usual, f"without, of {len(calm):,}", goal_ratio=RATIO_GOAL))
+            longest = max(beside) * 1_000
+            figures.append(Figure(f"others' longest wait, policies that {deed}", "ms", longest, usual, "p99 without", 1_000))
     return figures
 
 
@@ -79,34 +75,37 @@ def _install(database: Database) -> None:
         database.run(f"alter publication supabase_realtime add table public.{table}")
 
 
-def _latencies(database: Database, body: str, arguments: argparse.Namespace) -> list[tuple[float, float]]:
-    """Of each row of the other tables: seconds since the deeds began, and until it arrived."""
+def _latencies(database: Database, body: str, arguments: argparse.Namespace) -> tuple[list[float], list[float]]:
+    """Seconds until each row of the other tables arrived, in turn without the deed and with it; not while it is found out."""
     everybody = range(arguments.users)
+    waits: tuple[list[float], list[float]] = [], []
+    expected = arguments.commits * len(OTHERS) // len(TABLES)
     with service(database) as process:
         hostile = Subscribers(process.port, database, TABLES[0], everybody)
         others = Subscribers(process.port, database, ",".join(OTHERS), everybody)
-        _write(database, 4 * arguments.users, arguments)
-        others.await_changes(4 * arguments.users * len(OTHERS) // len(TABLES))
-        for crowd in (hostile, others):  # whoever says nothing for a minute is closed
-            crowd.stay()
-        database.run(DEED.format(body))
-        began, sent = time.perf_counter(), dict[int, float]()
-        writer = threading.Thread(target=lambda: sent.update(_write(database, arguments.commits, arguments)))
-        writer.start()
-        others.await_changes(arguments.commits * len(OTHERS) // len(TABLES))
-        writer.join()
+        for number in range(2 * arguments.rounds):
+            for crowd in (hostile, others):  # whoever says nothing for a minute is closed
+                crowd.stay()
+            database.run(DEED.format(body if number % 2 else "null;"))
+            began, sent = time.perf_counter(), dict[int, float]()
+            writer = threading.Thread(target=lambda sent=sent: sent.update(_write(database, arguments)))
+            writer.start()
+            others.await_changes(expected)
+            writer.join()
+            arrived = [(at, int(text)) for at, data in others.arrivals for text in _numbers.findall(data)]
+            waits[number % 2].extend([at - sent[each] for at, each in arrived if sent[each] - began > KNOWN_SECONDS])
         others.close()
         hostile.close()
-    arrived = [(at, int(number)) for at, data in others.arrivals for number in _numbers.findall(data)]
-    return [(sent[number] - began, at - sent[number]) for at, number in arrived]
+    database.run(DEED.format("null;"))
+    return waits
 
 
-def _write(database: Database, commits: int, arguments: argparse.Namespace) -> dict[int, float]:
+def _write(database: Database, arguments: argparse.Namespace) -> dict[int, float]:
     """At a steady rate; when each was sent, by number."""
     sent = {}
     with psycopg.connect(database.url) as connection:
         began = time.perf_counter()
-        for number in range(commits):
+        for number in range(arguments.commits):
             time.sleep(max(0.0, began + number / arguments.rate - time.perf_counter()))
             row = [user(number // len(TABLES) % arguments.users), f" bench {number}."]
             insert = f"insert into public.{TABLES[number % len(TABLES)]} (owner, content) values (%s, %s)"
@@ -116,6 +115,5 @@ def _write(database: Database, commits: int, arguments: argparse.Namespace) -> d
     return sent
 
 
-def _p99(waits: Sequence[tuple[float, float]]) -> float:
-    known = [wait * 1_000 for since, wait in waits if since > KNOWN_SECONDS]
-    return statistics.quantiles(known, n=100, method="inclusive")[98]
+def _p99(waits: Sequence[float]) -> float:
+    return statistics.quantiles(waits, n=100, method="inclusive")[98] * 1_000

@@ -107,12 +107,13 @@ def plan(
         for change in transaction.changes:
             identity = id(change.relation)  # one object per Relation message; hashing its columns would cost more than all else
             if identity in unnamed:
+                memory.pass_by([change])
                 continue
             work = works.get(identity)
             if work is None:
                 if not index.names(change.relation):
                     unnamed.add(identity)
-                    memory.forget_table(change.relation.oid)
+                    memory.pass_by([change])
                     continue
                 work = works[identity] = Work(change.relation)
             work.changes.append(change)

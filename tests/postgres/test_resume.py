@@ -115,6 +115,75 @@ async def test_a_return_in_the_middle_of_a_transaction_goes_on_there(start: Star
         assert ids(after) == list(range(place + 2, 1201))
 
 
+def gone(subscriber: Subscriber) -> list[int]:
+    return [change["old_record"]["id"] for change in subscriber.data if change["type"] == "DELETE"]
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside another socket of the same user"])
+async def test_deletions_of_rows_that_were_sent_before_are_told_while_away_and_later(start: Start, others: bool) -> None:
+    """Without REPLICA IDENTITY FULL only who was sent a row is told that it is gone."""
+    service = await start(SCHEMA)
+    before, bob = await service.join(user(ALICE), "notes"), await service.join(user(BOB), "notes")
+    if others:
+        await service.join(user(ALICE), "notes")
+    write(service.engine, 1, 4)
+    write(service.engine, 5, 6, BOB)
+    await before.until(4)
+    await bob.until(2)
+    leave(service, before)
+    service.engine.run("delete from notes where id in (1, 5)")
+    await service.settled()
+    renewed = Identity("authenticated", f'{{"exp":2000000000,"role":"authenticated","sub":"{ALICE}"}}')
+    after = await service.join(renewed, "notes", resume=before.resume)
+    await caught_up(after)
+    assert (gone(after), after.notices) == ([1], ["resumed"])
+    service.engine.run("delete from notes where id in (2, 6)")
+    await service.settled()
+    assert gone(after) == [1, 2]
+    leave(service, after)
+    service.engine.run("delete from notes where id = 3")
+    await service.settled()
+    again = await service.join(user(ALICE), "notes", resume=after.resume)
+    await caught_up(again)
+    service.engine.run("delete from notes where id = 4")
+    await service.settled()
+    assert (gone(again), gone(bob)) == ([3, 4], [5, 6])
+
+
+async def test_deletions_that_got_lost_on_the_way_are_told_to_each_from_where_it_was(start: Start) -> None:
+    service = await start(SCHEMA)
+    left = [await service.join(user(ALICE), "notes") for _ in range(5)]
+    write(service.engine, 1, 4)
+    await left[0].until(4)
+    for number in range(1, 5):
+        service.engine.run("delete from notes where id = %s", number)
+    await left[0].until(8)
+    events = [payload["event_id"] for payload in left[0].received]
+    for subscriber in left:
+        leave(service, subscriber)
+    places = [3, 4, 6, 7, 5]
+    back = [await service.join(user(ALICE), "notes", resume=f"{left[0].token}.{events[place]}") for place in places]
+    for subscriber in back:
+        await caught_up(subscriber)
+    assert [gone(subscriber) for subscriber in back] == [list(range(place - 2, 5)) for place in places]
+
+
+async def test_a_deletion_is_not_told_to_who_was_sent_another_row_of_the_same_key(start: Start) -> None:
+    service = await start(SCHEMA)
+    before = await service.join(user(ALICE), "notes")
+    await service.join(user(ALICE), "notes")
+    write(service.engine, 1, 1, BOB)
+    await service.settled()
+    leave(service, before)
+    moment = f"{before.token}.{service.pipeline.moment()}"
+    service.engine.run("delete from notes")
+    write(service.engine, 1, 1)
+    await service.settled()
+    after = await service.join(user(ALICE), "notes", resume=moment)
+    await caught_up(after)
+    assert ([change["type"] for change in after.data], gone(after)) == (["INSERT"], [])
+
+
 async def test_after_a_restart_the_slot_has_kept_what_was_missed(start: Start) -> None:
     first = await start(SCHEMA)
     before = await first.join(user(ALICE), "notes")
