@@ -41,6 +41,7 @@ from realtime_inspector.channel.effects import (
     Verify,
 )
 from realtime_inspector.channel.limits import CLIENT_PRESENCE, Gate, averaged, own_joins, presence_calls
+from realtime_inspector.channel.objections import PREFIX, objection
 from realtime_inspector.channel.permits import lost_or_missing
 from realtime_inspector.channel.state import Awaited, Channel
 from realtime_inspector.channel.talk import Talk, Then
@@ -54,14 +55,12 @@ from realtime_inspector.errors import (
     TooManyMessages,
 )
 from realtime_inspector.model import Extension, Identity, Problem, Right, Rights, Token, Told
-from realtime_inspector.presence.state import check_key
 from realtime_inspector.protocol.broadcast import Broadcast
 from realtime_inspector.protocol.codec import Message, Push
 from realtime_inspector.protocol.join import JoinRequest, parse_join
 from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.visibility.subscription import Authorized
 
-_PREFIX: Final = "realtime:"
 _UNLIMITED: Final = frozenset(("heartbeat", "phx_join", "phx_leave"))
 """What is always heard: joins have a measure of their own."""
 _TRANSIENT: Final = frozenset((DatabaseBusy.code, DatabaseUnavailable.code, KeysUnavailable.code))
@@ -197,11 +196,11 @@ class Session:
     # Joining and leaving.
 
     def _join(self, previous: Channel | None, message: Message, now: float) -> list[Effect]:
-        if not message.topic.startswith(_PREFIX):
+        if not message.topic.startswith(PREFIX):
             return self._answers.unmatched(message)
         effects = self._replaced(previous)
         request = parse_join(message.payload, message.topic)
-        problem = self._objection(message.topic, request, now)
+        problem = self._too_many(now) or objection(message.topic, request, len(self._channels), self._limits)
         if problem is not None:
             return [*effects, self._answers.error(message, problem)]
         join = Message(message.join_ref, message.ref, message.topic, message.event, None)
@@ -216,20 +215,8 @@ class Session:
         del self._channels[previous.topic]
         return [self._answers.error(previous.join, _REPLACED)] if previous.token is None else [Leave(previous.topic)]
 
-    def _objection(self, topic: str, request: JoinRequest, now: float) -> Problem | None:
-        if not self._joins.take(now) or not self._gate.joins.take(now):
-            return TooManyJoins().problem
-        if topic == _PREFIX:
-            return Problem("TopicNameRequired", "You must provide a topic name", "Name the channel.")
-        if len(topic.encode()) > self._limits.topic_bytes:
-            return Problem("TopicTooLong", f"The topic is longer than {self._limits.topic_bytes} bytes", "Use a shorter name.")
-        if len(self._channels) >= self._limits.channels:
-            return Problem("ChannelRateLimitReached", "Too many channels", "Leave channels that are not needed any more.")
-        if len(request.echo) > self._limits.bindings:
-            return Problem("TooManyBindings", f"More than {self._limits.bindings} postgres_changes", "Use several channels.")
-        if self._limits.private_only and not request.private:
-            return Problem("PrivateOnly", "This project only allows private channels", "Join with `private: true`.")
-        return request.refusal or check_key(request.presence_key)
+    def _too_many(self, now: float) -> Problem | None:
+        return None if self._joins.take(now) and self._gate.joins.take(now) else TooManyJoins().problem
 
     def _leave(self, channel: Channel | None, message: Message) -> list[Effect]:
         ok = self._answers.ok(message)
