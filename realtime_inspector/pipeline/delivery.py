@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Final
 import structlog
 
 from realtime_inspector.model import Change, Position, Reason, Told
-from realtime_inspector.pipeline.kept import Kept
+from realtime_inspector.pipeline.kept import Kept, events, names
 from realtime_inspector.pipeline.rendering import Rendering
 from realtime_inspector.pipeline.tally import Counting, Tally
 from realtime_inspector.pipeline.work import Gathered
@@ -85,19 +86,23 @@ class Delivery:
             for audience, own in making.apart.items():
                 apart.setdefault(audience, []).extend(own)
         joined: dict[int, bytes] = {}
-        positions: dict[int, list[Position]] = {}
+        shared: dict[int, array[int]] = {}
         for audience, frames in blocks.items():
             if len(gathered) > 1:
                 frames.sort(key=lambda frame: frame[0])
-            told = apart[audience] if audience in apart else positions.get(id(frames))
-            if told is None:
-                told = positions[id(frames)] = [position for position, _, _ in frames]
+            if audience in apart:
+                told = events(apart[audience])
+            elif id(frames) in shared:
+                told = shared[id(frames)]
+            else:
+                told = shared[id(frames)] = events(position for position, _, _ in frames)
             late = dict(audience.joining) if audience.joining else NOBODY
             windows = _windows(audience, frames) if any(window for _, _, window in frames) else ()
             reached = _send(audience, frames, joined)
             self._reached.update(dict.fromkeys(reached))
             for position, some in windows or ((None, reached),):
-                self.kept.note(told if position is None else [position] if position in told else [], some, late)
+                sent = told if position is None else events([position] if names(told, position) else [])
+                self.kept.note(sent, some, late)
 
     def moment(self, position: Position) -> str:
         """A position for clients to come back with, once the stream is attached."""
