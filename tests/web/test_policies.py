@@ -86,6 +86,23 @@ def test_an_existing_policy_is_edited_and_replaced(inspector: Inspector) -> None
     expect(main.locator(".trial .code")).to_contain_text("drop policy")
 
 
+def test_an_existing_policy_is_altered_and_keeps_what_is_not_named(inspector: Inspector) -> None:
+    inspector.watch("alice")
+    main = open_policies(inspector, "Policies")
+    expect(main.get_by_role("button", name="Edit policy own tweets of tweets")).to_be_visible()
+    inspector.page.get_by_role("textbox", name="Policy as SQL").click()
+    expect(inspector.page.locator(".sqlfield")).to_have_attribute("data-ready", "true")
+    inspector.page.get_by_role("textbox", name="Policy as SQL").click()
+    inspector.page.keyboard.insert_text('alter policy "own tweets" on tweets using (false)')
+    expect(main.get_by_role("status").first).to_contain_text("Replaces the policy own tweets of tweets.")
+    main.get_by_role("button", name="Try it, change nothing").click()
+    expect(main.locator(".tried")).to_contain_text("lost")
+    migration = main.locator(".trial .code")
+    expect(migration).to_contain_text('to "authenticated"')
+    expect(migration).to_contain_text("auth.uid()")  # its WITH CHECK
+    expect(migration).to_contain_text("using (false)")
+
+
 @pytest.mark.usefixtures("tweets")
 def test_the_matrix_says_who_may_do_what_and_a_cell_by_which_policies(inspector: Inspector) -> None:
     page = inspector.page
@@ -147,7 +164,7 @@ def test_what_the_assistant_writes_is_shown_and_taken_into_the_editor(page: Page
         page.goto("about:blank")
 
 
-READ = """([text]) => import("/inspector/model/policysql.js").then(({ readScript }) => readScript(text))"""
+READ = """([text]) => import("/inspector/model/policysql.js").then(({ readScript }) => readScript(text, () => null))"""
 
 
 @pytest.mark.parametrize(
@@ -158,6 +175,9 @@ READ = """([text]) => import("/inspector/model/policysql.js").then(({ readScript
         ("create policy p on t", "The policy has no condition: add USING or WITH CHECK."),
         ("create policy p on t using (true) order by 1", "The statement should end here; one policy at a time."),
         ("select 1", "There is no create policy here."),
+        ("alter policy p on t using (true)", "public.t has no policy p that could be altered."),
+        ("alter policy p on t", "Nothing is altered: add TO, USING or WITH CHECK."),
+        ("alter policy p on t rename to q", "Another name changes nothing that could be tried."),
     ],
 )
 def test_what_is_no_policy_is_said_so(inspector: Inspector, text: str, problem: str) -> None:

@@ -17,7 +17,16 @@ export const assistant = new Question(askAssistant);
 /** The text that was tried last. */
 export const triedText = signal("");
 
-export const readDraft = computed(() => (draft.value.trim() ? readScript(draft.value) : null));
+export const readDraft = computed(() => (draft.value.trim() ? readScript(draft.value, listedPolicy) : null));
+
+/** @type {import("./policysql.js").Existing} */
+function listedPolicy(schema, table, name) {
+  const found = policies.state.value.answer?.tables
+    .find((one) => one.schema === schema && one.name === table)
+    ?.policies.find((one) => one.name === name);
+  const kind = /** @type {any} */ (found?.kind.toLowerCase());
+  return found ? { ...found, schema, table, kind, command: found.command.toLowerCase() } : null;
+}
 /** Which of the text's policies is tried: they are tried one at a time. */
 export const which = signal(0);
 

@@ -1,9 +1,10 @@
-// Reads CREATE POLICY statements into their parts, and writes one from them. What is between the parentheses stays as it is.
+// Reads CREATE POLICY and ALTER POLICY statements into their parts, and writes one from them. What is between the parentheses stays as it is.
 import { quoted } from "./sql.js";
 
 /**
  * @typedef {{ schema: string, table: string, name: string, kind: "permissive" | "restrictive", command: string, roles: string[],
  *   using: string | null, check: string | null }} PolicyText
+ * @typedef {(schema: string, table: string, name: string) => PolicyText | null} Existing  what ALTER POLICY alters
  * @typedef {{ policy: PolicyText, problem: "" } | { policy: null, problem: string, position: number }} Read
  */
 
@@ -20,9 +21,9 @@ class Wrong extends Error {
 }
 
 /** Reads the one policy that a text is. @returns {Read} */
-export function readPolicy(text) {
+export function readPolicy(text, /** @type {Existing} */ existing) {
   try {
-    return { policy: new Reader(text, tokensOf(text)).policy(), problem: "" };
+    return { policy: new Reader(text, tokensOf(text)).policy(existing), problem: "" };
   } catch (error) {
     return { policy: null, ...wrongAt(text, error) };
   }
@@ -32,13 +33,13 @@ export function readPolicy(text) {
  * The policies of a script, and how many other statements it has.
  * @returns {{ policies: PolicyText[], others: number, problem: string, position: number }}
  */
-export function readScript(text) {
+export function readScript(text, /** @type {Existing} */ existing) {
   const statements = split(tokensOf(text));
-  const isPolicy = (/** @type {Token[]} */ [first, second]) => /^create$/i.test(first?.text) && /^policy$/i.test(second?.text ?? "policy");
+  const isPolicy = (/** @type {Token[]} */ [first, second]) => /^(create|alter)$/i.test(first?.text) && /^policy$/i.test(second?.text ?? "policy");
   const ours = statements.filter(isPolicy);
   const others = statements.length - ours.length;
   try {
-    const policies = ours.map((tokens) => new Reader(text, tokens).policy());
+    const policies = ours.map((tokens) => new Reader(text, tokens).policy(existing));
     if (!policies.length && others) throw new Wrong("There is no create policy here.", statements[0][0].at);
     return { policies, others, problem: "", position: 0 };
   } catch (error) {
@@ -123,14 +124,41 @@ class Reader {
   }
 
   /** @returns {PolicyText} */
-  policy() {
+  policy(/** @type {Existing} */ existing) {
+    if (this.takes("alter", "policy")) return this.altered(existing);
     this.expects("create", "policy");
+    const [schema, table, name] = this.named();
+    const kind = this.takes("as") ? this.oneOf(["permissive", "restrictive"]) : "permissive";
+    const command = this.takes("for") ? this.oneOf(COMMANDS) : "all";
+    const { roles, using, check } = this.rest();
+    this.fits(command, using, check);
+    return { schema, table, name, kind: /** @type {any} */ (kind), command, roles: roles.length ? roles : ["public"], using, check };
+  }
+
+  /** The policy as it would be; what the statement does not name stays as it is (ALTER POLICY). */
+  altered(/** @type {Existing} */ existing) {
+    const { at } = this.token;
+    const [schema, table, name] = this.named();
+    if (this.takes("rename")) throw new Wrong("Another name changes nothing that could be tried.", at);
+    const { roles, using, check } = this.rest();
+    if (!roles.length && using === null && check === null) throw new Wrong("Nothing is altered: add TO, USING or WITH CHECK.", this.token.at);
+    const known = existing(schema, table, name);
+    if (!known) throw new Wrong(`${schema}.${table} has no policy ${name} that could be altered.`, at);
+    const policy = { ...known, roles: roles.length ? roles : known.roles, using: using ?? known.using, check: check ?? known.check };
+    this.fits(policy.command, policy.using, policy.check);
+    return policy;
+  }
+
+  /** Schema, table and name. */
+  named() {
     const name = this.name("the policy’s name");
     this.expects("on");
     const first = this.name("the table");
-    const [schema, table] = this.takes(".") ? [first, this.name("the table")] : ["public", first];
-    const kind = this.takes("as") ? this.oneOf(["permissive", "restrictive"]) : "permissive";
-    const command = this.takes("for") ? this.oneOf(COMMANDS) : "all";
+    return this.takes(".") ? [first, this.name("the table"), name] : ["public", first, name];
+  }
+
+  /** Roles and conditions, after which nothing may come. */
+  rest() {
     const roles = [];
     if (this.takes("to")) {
       do roles.push(this.name("a role"));
@@ -140,8 +168,7 @@ class Reader {
     const check = this.takes("with", "check") ? this.inside("WITH CHECK") : null;
     this.takes(";");
     if (this.token.kind !== "end") throw new Wrong("The statement should end here; one policy at a time.", this.token.at);
-    this.fits(command, using, check);
-    return { schema, table, name, kind: /** @type {any} */ (kind), command, roles: roles.length ? roles : ["public"], using, check };
+    return { roles, using, check };
   }
 
   /** What Postgres would refuse when the policy is created (CREATE POLICY, "Policies Applied by Command Type"). */

@@ -32,17 +32,23 @@ function plain(claims) {
   return JSON.stringify(Object.fromEntries(sorted.map((name) => [name, claims[name]])), null, 2);
 }
 
+/** A policy of a trace, as far as rows that are read are concerned. @returns {import("../model/policysql.js").PolicyText | null} */
+function standing(traced, schema, table, name) {
+  const found = traced.find((one) => one.name === name);
+  return found ? { schema, table, name, kind: found.kind, command: found.command.toLowerCase(), roles: found.roles, using: found.expression, check: null } : null;
+}
+
 export function WhatIfForm({ person, message }) {
   const before = plain(person.claims);
   const [role, setRole] = useState(person.role);
   const [claims, setClaims] = useState(before);
   const [policy, setPolicy] = useState("");
   const read = readClaims(claims);
-  const candidate = policy.trim() ? readPolicy(policy) : null;
+  const existing = traceOf(message, person).trace.state.value.answer?.policies ?? [];
+  const candidate = policy.trim() ? readPolicy(policy, (schema, table, name) => standing(existing, schema, table, name)) : null;
   const elsewhere = candidate?.policy && (candidate.policy.table !== message.table || candidate.policy.schema !== message.schema);
   const same = role === person.role && claims === before && !candidate;
   const missing = read.problem || candidate?.problem || (elsewhere ? `The policy must be on ${message.schema}.${message.table}.` : "") || (same ? "Change something first." : "");
-  const existing = traceOf(message, person).trace.state.value.answer?.policies ?? [];
   const replaced = (name) => (existing.some((one) => one.name === name) ? { replaces: name } : {});
   const go = (event) => {
     event.preventDefault();
