@@ -82,10 +82,10 @@ class Readers(Crowd):
     """Those who read, and note when each message was there."""
 
     def __init__(self, port: int, size: int) -> None:
-        super().__init__(port, socket_path(), size, lambda _: join(TOPIC))
-        self._counts = dict.fromkeys(self._sockets, 0)
+        self._counts: dict[int, int] = {}
         self._sent: list[float] = []
         self._taken: list[float] = []
+        super().__init__(port, socket_path(), size, lambda _: join(TOPIC))
 
     def receive(self, messages: int, rate: float) -> list[float]:
         """One of them sends so many; the milliseconds that each took to each."""
