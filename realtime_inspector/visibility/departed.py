@@ -35,7 +35,8 @@ class Departed(Generic[Outlet]):
     def leave(self, audience: Audience[Outlet], *, forget: bool = False) -> None:
         """Everybody has left. `forget`: what they were sent goes elsewhere with them."""
         if forget:
-            self._drop(audience)
+            if audience in self._left:
+                self._drop(audience)
             return
         self._left[audience] = None
         self._by_key[audience.key] = audience
@@ -58,7 +59,8 @@ class Departed(Generic[Outlet]):
 
     def _drop(self, audience: Audience[Outlet]) -> None:
         del self._left[audience]
-        del self._by_key[audience.key]
+        if self._by_key.get(audience.key) is audience:
+            del self._by_key[audience.key]
         self._forget(audience)
 
     def _forget(self, audience: Audience[Outlet]) -> None:

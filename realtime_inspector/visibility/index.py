@@ -14,7 +14,7 @@ from realtime_inspector.model import BEGINNING, Change, Identity, Operation, Pos
 from realtime_inspector.visibility.audience import ANY, Arrival, Audience, AudienceKey, Outlet, Returning, names
 from realtime_inspector.visibility.claims import owner
 from realtime_inspector.visibility.crowd import Crowd, Touched
-from realtime_inspector.visibility.departed import Departed
+from realtime_inspector.visibility.departed import Departed, person
 from realtime_inspector.visibility.lookup import TypedColumn, by_new_value, by_old_value, equality
 from realtime_inspector.visibility.memory import RowId, Sent
 from realtime_inspector.visibility.subscription import Authorized, Subscription
@@ -358,9 +358,7 @@ def wants(subscription: Subscription, operation: Operation) -> bool:
 
 def _continues(one: AudienceKey, other: AudienceKey) -> bool:
     """Whether two tokens speak for the same user, as those before and after a refresh do, who asks for the same."""
-    subjects = [orjson.loads(key.identity.claims).get("sub") for key in (one, other)]
-    same = subjects[0] is not None and subjects[0] == subjects[1]
-    return same and one.identity.role == other.identity.role and one.subscriptions == other.subscriptions
+    return orjson.loads(one.identity.claims).get("sub") is not None and person(one) == person(other)
 
 
 def _bucket_keys(relation: Relation) -> tuple[tuple[str, str], ...]:

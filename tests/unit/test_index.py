@@ -405,6 +405,25 @@ def test_who_was_here_of_late_is_known_also_with_a_renewed_token() -> None:
         assert index.departed.known(replace(renewed, topic="other")) == []
 
 
+def test_two_audiences_of_one_key_may_have_left() -> None:
+    """One of them was renamed to it, with a new token, after the other one had left."""
+    index = subscribed(gone=Subscription(binding()))
+    [first] = index.audiences()
+    index.unsubscribe("gone", "room")
+    renewed = Identity("authenticated", '{"exp":2,"sub":"alice"}')
+    index.subscribe("here", "room", "2.0.0", renewed, Authorized((Subscription(binding()),)), False)
+    [second] = index.audiences()
+    index.subscribe("here", "room", "2.0.0", ALICE, Authorized((Subscription(binding()),)), False)
+    index.change_over(Position(1, 0))
+    assert second.key == first.key
+    index.departed.expire(0.0, 5)
+    index.unsubscribe("here", "room")
+    assert index.departed.known(first.key) == [first, second]
+    for now, known in ((6.0, [second]), (12.0, [])):
+        index.departed.expire(now, 5)
+        assert index.departed.known(first.key) == known
+
+
 def test_who_joins_again_is_the_same_audience() -> None:
     index = subscribed(gone=Subscription(binding()))
     [audience] = index.audiences()
@@ -491,3 +510,11 @@ def test_a_crowd_knows_how_many_sockets_it_has(steps: list[tuple[int, int, str]]
     for crowd in touched.crowds:
         assert crowd.sockets == sum(audience.sockets for audience in crowd) > 0
     assert sum(audience.sockets for audience in touched) == len(index)
+
+
+def test_who_left_while_it_was_found_to_be_slow_is_set_aside_no_more() -> None:
+    index = subscribed(slow=Subscription(binding()))
+    [audience] = index.audiences()
+    index.unsubscribe("slow", "room")
+    for _ in range(2):
+        assert index.depart([audience], Position(4, 0), {}) == {}
