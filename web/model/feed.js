@@ -17,9 +17,9 @@ const HIDDEN_MS = 250;
 const COUNTS_MS = 500;
 const MERGEABLE = 20_000;
 const TWIN_MS = 5000;
-/** Rows a frame beyond which nobody can follow: then it is drawn 15 times a second, and the page stays quick. */
+/** Rows a frame beyond which nobody can follow: then it is drawn 10 times a second, and the page stays quick. */
 const READABLE = 8;
-const UNREADABLE_MS = 64;
+const UNREADABLE_MS = 96;
 
 /** Moves when the list may look different. */
 export const revision = signal(0);

@@ -9,9 +9,9 @@ import { views } from "./views.js";
 /** By name; a view that is missing was not counted yet, or its search makes no sense. */
 export const viewCounts = signal(/** @type {Map<string, number>} */ (new Map()));
 
-const SLICE_MS = 4;
+const SLICE_MS = 2;
 const PAUSE_MS = 100;
-const REST_MS = 2000;
+const REST_MS = 4000;
 let timer = 0;
 
 /** Counts until the function that is given back is called. */
