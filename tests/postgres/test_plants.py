@@ -10,10 +10,10 @@ from realtime_inspector.channel.effects import Effect, Ticket
 from realtime_inspector.channel.session import Outcome, Session
 from realtime_inspector.model import AFTER, UNCHANGED, Identity, Position, Transaction
 from realtime_inspector.pipeline import askers, asking, river
-from realtime_inspector.pipeline.rendering import Rendering
+from realtime_inspector.pipeline.records import Records
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
 from realtime_inspector.protocol.positions import PositionTokens
-from realtime_inspector.visibility import memory
+from realtime_inspector.visibility import memory, passage
 from realtime_inspector.visibility.decisions import _Sight
 from tests.conftest import fresh_database
 from tests.oracle.judge import judge
@@ -32,9 +32,9 @@ Plant = Callable[[Patch, Stage], None]
 
 def the_image_of_the_log_is_sent(patch: Patch, _: Stage) -> None:
     """Under the permission of the moment at which it is handled, as the usual design has it."""
-    genuine = Rendering._encode
+    genuine = Records._encode
 
-    def encode(self: Rendering, number: int, *others: Any) -> bytes:
+    def encode(self: Records, number: int, *others: Any) -> bytes:
         seen, row, change = self._evidence, self._evidence.rows[number], self._evidence.changes[number]
         if row is None or change.new is None:
             return genuine(self, number, *others)
@@ -47,7 +47,7 @@ def the_image_of_the_log_is_sent(patch: Patch, _: Stage) -> None:
         finally:
             values[row] = kept
 
-    patch.setattr(Rendering, "_encode", encode)
+    patch.setattr(Records, "_encode", encode)
 
 
 def positions_are_lsns(patch: Patch, _: Stage) -> None:
@@ -138,7 +138,8 @@ async def test_the_judge_objects(postgres: EmbeddedPostgres, monkeypatch: Patch,
 
 async def test_a_memory_that_keeps_deleted_rows_is_noticed(engine: Engine, start: Start, monkeypatch: Patch) -> None:
     """The key of a row that was sent becomes a hidden row's."""
-    monkeypatch.setattr(memory, "parts", lambda *_: False)
+    for room in (memory, passage):
+        monkeypatch.setattr(room, "parts", lambda *_: False)
     with pytest.raises(AssertionError):
         await test_partings.test_a_key_that_is_used_again_for_a_hidden_row_is_nobodys(engine, start)
 

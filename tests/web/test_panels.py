@@ -33,7 +33,9 @@ def section(name: str, *inside: str, label: str = "") -> Callable[[Page], Locato
     def opened(page: Page) -> Locator:
         page.get_by_role("navigation", name="Sections").first.get_by_role("link", name=name).click()
         for choice in inside:
-            page.get_by_role("radio", name=choice, exact=True).check(force=True)
+            radio = page.get_by_role("radio", name=choice, exact=True)
+            radio.click(force=True)
+            expect(radio).to_be_checked()
         main = page.get_by_role("main", name=name)
         return main.get_by_role("region", name=label, exact=True) if label else main
 
@@ -74,7 +76,7 @@ PANELS = [
     Panel("lints", section("Lints"), "Checking policies", "checked"),
     Panel("sql", statement, "The statement is running.", "1 row", again="Run as"),
     Panel("tables", table, "Reading tweets as alice.", "panels"),
-    Panel("entries", section("Audit", "Entries"), "Reading the trail.", "view started"),
+    Panel("entries", section("Audit", "Entries"), "Reading the trail.", "Ticket 3321"),
     Panel("sessions", section("Audit", "Sessions"), "Reading the sessions.", "Ticket 3321"),
     Panel("connections", section("Connections"), "Asking who is connected.", "read again every 5 s"),
     Panel("why", detail("Why"), "Asking why, as alice.", "alice sees this row."),
