@@ -34,7 +34,7 @@ def section(name: str, *inside: str, label: str = "") -> Callable[[Page], Locato
         page.get_by_role("navigation", name="Sections").first.get_by_role("link", name=name).click()
         for choice in inside:
             radio = page.get_by_role("radio", name=choice, exact=True)
-            radio.click(force=True)
+            page.locator("label").filter(has=radio).click()  # a notice may just push it away: then it is clicked where it is
             expect(radio).to_be_checked()
         main = page.get_by_role("main", name=name)
         return main.get_by_role("region", name=label, exact=True) if label else main
