@@ -83,6 +83,8 @@ class Memory(Generic[Holder]):
         """What each of these was sent, that which was taken away first."""
         known = {ref(holder): holder for holder in holders}
         found: dict[Holder, list[Past]] = {holder: [] for holder in known.values()}
+        if not found:
+            return found
         for gone, row, sent in self._gone:
             for holder in known.keys() & sent.keys():
                 found[known[holder]].append(Past(row, sent[holder], gone))
