@@ -114,9 +114,10 @@ class Aside:
             self._reached = hindmost
         elif hindmost < self._reached:
             aside.rewind(self._reached)
+            self._memory.clear()
             self._reached = hindmost
-        for arrival in aside.admit():
-            self._memory.give(arrival.audience, arrival.returning.sent.items())
+        for audience, sent in aside.admit(self._reached).items():
+            self._memory.give(audience, sent)
 
     def _release(self, aside: Index[Outlet]) -> None:
         """Those who were asked here and are not slow. Nobody who would be told again of what the log left out."""
@@ -133,17 +134,12 @@ class Aside:
             self._index.on_return()
 
     def _give_up(self, aside: Index[Outlet], floor: Position, reason: str) -> None:
-        """Who is behind the floor, such as of the window that is kept, misses what was until now, and is told so.
-
-        So is who shares an audience with them: the memory of what it was sent misses the same, and would withhold deletions.
-        """
+        """Who is behind the floor, such as of the window that is kept, misses what was until now, and is told so."""
         for audience in aside.audiences():
-            positions = {outlet: audience.joining.get(outlet, self._reached) for outlet in (*audience.members, *audience.joining)}
-            if all(after >= floor for after in positions.values()):
-                continue
-            self._memory.drop(audience)
-            for outlet, after in positions.items():
-                self._delivery.tell_gap(outlet, audience.key, reason, span=(after, max(after, self._ring.last)))
+            for outlet in [*audience.members, *audience.joining]:
+                after = audience.joining.get(outlet, self._reached)
                 if after < floor:
+                    self._delivery.tell_gap(outlet, audience.key, reason, span=(after, self._ring.last))
                     audience.skip(outlet, self._ring.last)
+        self._memory.clear()
         self._reached = floor

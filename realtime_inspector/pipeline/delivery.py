@@ -23,8 +23,7 @@ from realtime_inspector.protocol.serializer import Serializer
 from realtime_inspector.visibility.audience import Audience, AudienceKey
 from realtime_inspector.visibility.crowd import Crowd
 from realtime_inspector.visibility.decisions import Decision, Joined, decide, remembers
-from realtime_inspector.visibility.memory import Memory
-from realtime_inspector.visibility.passage import Passage
+from realtime_inspector.visibility.memory import Memory, Passage
 
 log = structlog.get_logger(__name__)
 LAGGING_BYTES = 262_144

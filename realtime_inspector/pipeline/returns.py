@@ -2,12 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from realtime_inspector.model import BEGINNING, Position, Transaction
+from realtime_inspector.model import BEGINNING, Transaction
 from realtime_inspector.pipeline.batches import Sent
 from realtime_inspector.pipeline.delivery import Delivery
 from realtime_inspector.pipeline.ring import Ring
 from realtime_inspector.ports import Outlet
-from realtime_inspector.visibility.audience import Arrival, Audience
 from realtime_inspector.visibility.index import Index
 
 SLICE = 1_000
@@ -38,9 +37,10 @@ class Returns:
         if behind is None:
             return
         if begun is not None:
-            self._reached, arrivals = begun
+            self._reached, known = begun
             self._replayed.clear()
-            self._recall(arrivals)
+            for audience, sent in known.items():
+                self._replayed.give(audience, sent)
             self._tell_absences(behind)
         for outlet, key, after in self._index.give_up(self._ring.floor, self._reached, self._ring.last):
             self._delivery.tell_gap(outlet, key, "retention", span=(after, self._ring.last))
@@ -60,22 +60,7 @@ class Returns:
         moved = self._index.end_round(self._ring.last)
         sent = self._replayed.taken([before for before, _ in moved])
         for before, now in moved:
-            self._memory.give(now, sent[before].items())
-
-    def _recall(self, arrivals: Sequence[Arrival[Outlet]]) -> None:
-        """What those who arrive were sent: those set aside bring it, of the others it is known who they were."""
-        came: dict[Audience[Outlet], Position] = {}
-        for outlet, audience, returning in arrivals:
-            if returning.since is not None:
-                self._replayed.give(audience, returning.sent.items())
-            else:
-                came[audience] = min(returning.after, came.get(audience, returning.after))
-                audience.since[outlet] = BEGINNING
-        known = {audience: self._index.departed.known(audience.key) for audience in came}
-        past = self._memory.past({each for audiences in known.values() for each in audiences})
-        for audience, after in came.items():
-            entries = [entry for each in known[audience] for entry in past[each]]
-            self._replayed.give(audience, [(row, sent) for row, sent, gone in entries if gone is None or gone > after])
+            self._memory.give(now, sent[before])
 
     def _tell_absences(self, behind: Index[Outlet]) -> None:
         """What the publication left out while they were away."""

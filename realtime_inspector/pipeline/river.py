@@ -42,7 +42,7 @@ from realtime_inspector.visibility.subscription import Authorized
 
 log = structlog.get_logger(__name__)
 ELSEWHERE = 4
-"""What was sent to those who catch up, or are aside, or was taken away since, may be remembered in so many times fewer rows."""
+"""What was sent to those who catch up, or are aside, may be remembered in so many times fewer rows."""
 TICK = 1.0
 """Seconds after which an idle river looks whether something of the recent past is too old."""
 STEADY_SECONDS = 1.0
@@ -72,8 +72,7 @@ class Pipeline:
             announced=settings.source == "notify",
         )
         self._delivery = Delivery(settings.record_bytes)
-        self._memory: Sent = Memory(settings.remembered_rows, settings.remembered_rows // ELSEWHERE)
-        self._resume_seconds = settings.resume_seconds
+        self._memory: Sent = Memory(settings.remembered_rows)
         self._batches = Batches(self._gatherer, self._delivery, settings.left_view, self._set_aside)
         self.state: State | None = None
         """Read before the stream is attached; another one after changes were lost."""
@@ -294,10 +293,10 @@ class Pipeline:
         self._delivery.kept.clear()
         self._ring.begin(Position(floor, AFTER), self._stream.acknowledged)
         self._bookmark.save(self._stream.acknowledged, floor)
-        self._memory.clear()
         if not told and not self._gap and not self._stream.begins_with:
             return
         self._index.settle()
+        self._memory.clear()
         reason = self._stream.begins_with or self._gap or "slot_lost"
         self._delivery.announce_gap(self._index.audiences(), reason, span=(None, self._ring.last))
         self._gap = ""
@@ -322,8 +321,6 @@ class Pipeline:
                 self._note(batch)
                 self._before = None
             self._ring.trim(monotonic(), pressed=bool(self.guard.note))
-            self._memory.trim(self._ring.floor)
-            self._index.departed.expire(monotonic(), self._resume_seconds)
             await self._returns.serve(self._deliver)
             self._release()
             await self._delivery.pace()  # not before it is noted: heartbeats tell meanwhile what was handed over

@@ -107,13 +107,12 @@ def plan(
         for change in transaction.changes:
             identity = id(change.relation)  # one object per Relation message; hashing its columns would cost more than all else
             if identity in unnamed:
-                memory.pass_by([change])
                 continue
             work = works.get(identity)
             if work is None:
                 if not index.names(change.relation):
                     unnamed.add(identity)
-                    memory.pass_by([change])
+                    memory.forget_table(change.relation.oid)
                     continue
                 work = works[identity] = Work(change.relation)
             work.changes.append(change)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from realtime_inspector.model import Identity, Position, Relation, Told
 from realtime_inspector.visibility.crowd import Crowd
@@ -74,10 +74,9 @@ class Audience(Generic[Outlet]):
         return self.joining[outlet] if known is None else known
 
     def rewind(self, position: Position) -> None:
-        """The stream goes back and comes to this position again: nobody here is sent again what comes before it."""
-        self.settle(position)
-        self.since.update(self.members)
-        self.joining.update(dict.fromkeys(self.members, position))
+        """The stream goes back and comes to this position again: nobody here counts as having received anything before it."""
+        self.forget(position)
+        self.joining.update(self.members)
         self.members.clear()
 
     def skip(self, outlet: Outlet, position: Position) -> None:
@@ -114,14 +113,6 @@ class Returning:
     since: Position | None = None
     sent: Mapping[RowId, Sent] = field(default_factory=dict)
     resumes: bool = True
-
-
-class Arrival(NamedTuple, Generic[Outlet]):
-    """A channel that is served from here from now on."""
-
-    outlet: Outlet
-    audience: Audience[Outlet]
-    returning: Returning
 
 
 def names(subscription: Subscription, schema: str, table: str) -> bool:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from realtime_inspector.model import Identity, Operation, Position, Reason, Verdict
 from realtime_inspector.visibility.index import wants
-from realtime_inspector.visibility.passage import Recall
+from realtime_inspector.visibility.memory import Recall
 from realtime_inspector.visibility.subscription import Subscription
 from realtime_inspector.visibility.verdicts import Evidence, Sight
 

@@ -11,11 +11,11 @@ from typing import Generic
 import orjson
 
 from realtime_inspector.model import BEGINNING, Change, Identity, Operation, Position, Relation, Told
-from realtime_inspector.visibility.audience import ANY, Arrival, Audience, AudienceKey, Outlet, Returning, names
+from realtime_inspector.visibility.audience import ANY, Audience, AudienceKey, Outlet, Returning, names
 from realtime_inspector.visibility.claims import owner
 from realtime_inspector.visibility.crowd import Crowd, Touched
-from realtime_inspector.visibility.departed import Departed, person
-from realtime_inspector.visibility.lookup import TypedColumn, by_new_value, by_old_value, equality
+from realtime_inspector.visibility.filters import Condition, Group
+from realtime_inspector.visibility.lookup import TypedColumn, by_new_value, by_old_value
 from realtime_inspector.visibility.memory import RowId, Sent
 from realtime_inspector.visibility.subscription import Authorized, Subscription
 
@@ -46,7 +46,6 @@ class Index(Generic[Outlet]):
 
     def __init__(self) -> None:
         self._audiences: dict[AudienceKey, Audience[Outlet]] = {}
-        self.departed: Departed[Outlet] = Departed()
         self._by_outlet: dict[tuple[Outlet, str], Audience[Outlet]] = {}
         self._buckets: dict[tuple[str, str], _Bucket[Outlet]] = {}
         self._successors: dict[tuple[Outlet, str], AudienceKey] = {}
@@ -143,10 +142,9 @@ class Index(Generic[Outlet]):
         audience.drop(outlet)
         for crowd in audience.crowds:
             crowd.sockets -= 1
-        if not audience.sockets:
+        if not audience.members and not audience.joining:
             del self._audiences[audience.key]
             self._displace(audience)
-            self.departed.leave(audience)
 
     def audiences(self, table: tuple[str, str] | None = None) -> list[Audience[Outlet]]:
         """All audiences, or those that a table (schema, name) may concern."""
@@ -189,28 +187,38 @@ class Index(Generic[Outlet]):
         elsewhere = [part for part in (self.behind, self.aside) if part is not None]
         return any((outlet, t) in self.returning or any((outlet, t) in part for part in elsewhere) for t in topics)
 
-    def begin_round(self) -> tuple[Position, list[Arrival[Outlet]]] | None:
-        """Takes everybody who returned so far into an index of their own, if nobody is behind yet; says also where they begin."""
+    def begin_round(self) -> tuple[Position, dict[Audience[Outlet], Mapping[RowId, Sent]]] | None:
+        """Takes everybody who returned so far into an index of their own, if nobody is behind yet.
+
+        Gives where they begin, and what they were sent, as far as it counts.
+        """
         if not self.returning or self.behind is not None:
             return None
         self.behind = Index()
         self.behind.returning, self.returning = self.returning, {}
         hindmost = min(returning.after for returning in self.behind.returning.values())
-        return hindmost, self.behind.admit()
+        return hindmost, self.behind.admit(hindmost)
 
-    def admit(self) -> list[Arrival[Outlet]]:
-        """Those who return are served from here from now on, each after its own position."""
+    def admit(self, reached: Position) -> dict[Audience[Outlet], Mapping[RowId, Sent]]:
+        """Those who return are served from here from now on, each after its own position; gives what they were sent.
+
+        That counts further only for those of one audience who come to one where nobody is, at the position that is reached here:
+        what others were sent of the same changes was decided at another moment, and to who is ahead rows were sent that are yet
+        to go.
+        """
         admitted, self.returning = self.returning, {}
-        arrivals = []
-        for (outlet, topic), returning in admitted.items():
+        known: dict[Audience[Outlet], Mapping[RowId, Sent]] = {}
+        for (outlet, topic), returning in sorted(admitted.items(), key=lambda each: each[1].since is None):
+            counts = returning.since is not None and returning.after == reached
             audience = self._enter(outlet, returning.key)
-            if returning.since is not None:
-                audience.since[outlet] = returning.since
+            if counts and not audience.sockets:
+                known[audience] = returning.sent
+            if counts and known.get(audience) is returning.sent:
+                audience.since[outlet] = returning.since or BEGINNING
             audience.joining[outlet] = returning.after
             if returning.resumes:
                 self.resuming.add((outlet, topic))
-            arrivals.append(Arrival(outlet, audience, returning))
-        return arrivals
+        return known
 
     def rewind(self, position: Position) -> None:
         """What is served from here begins anew before this position, up to which everybody here was served."""
@@ -236,7 +244,6 @@ class Index(Generic[Outlet]):
                 else:
                     left[channel] = Returning(successor, after, resumes=resumes)
                 self.unsubscribe(*channel)
-            self.departed.leave(audience, forget=True)
         return left
 
     def give_up(self, floor: Position, reached: Position, last: Position) -> list[tuple[Outlet, AudienceKey, Position]]:
@@ -260,17 +267,21 @@ class Index(Generic[Outlet]):
     def end_round(self, position: Position) -> list[tuple[Audience[Outlet], Audience[Outlet]]]:
         """Who was behind has everything up to there, or further if it was further already, and is served with all others.
 
-        Gives the audiences as they were behind, and as they are now.
+        Gives the audiences as they were behind, and as they are now, of those for whom what they were sent counts further: where
+        others are already, of whom it was decided at another moment what they were sent, it does not.
         """
         behind, self.behind = self.behind, None
         if behind is None:
             return []
         behind.change_over(position)
+        alone = {audience for audience in behind.audiences() if audience.key not in self._audiences}
         moved: dict[Audience[Outlet], Audience[Outlet]] = {}
         for (outlet, _), audience in behind._by_outlet.items():
-            present = moved[audience] = self._enter(outlet, audience.key)
+            present = self._enter(outlet, audience.key)
             present.joining[outlet] = max(audience.joining.get(outlet, position), position)
-            present.since[outlet] = audience.began(outlet)
+            if audience in alone:
+                moved[audience] = present
+                present.since[outlet] = audience.began(outlet)
         return list(moved.items())
 
     def names(self, relation: Relation) -> bool:
@@ -299,7 +310,7 @@ class Index(Generic[Outlet]):
     def _enter(self, outlet: Outlet, key: AudienceKey) -> Audience[Outlet]:
         audience = self._audiences.get(key)
         if audience is None:
-            audience = self._audiences[key] = self.departed.enter(key)
+            audience = self._audiences[key] = Audience(key)
             self._place(audience)
         for crowd in audience.crowds:
             crowd.sockets += 1
@@ -311,11 +322,11 @@ class Index(Generic[Outlet]):
         several = len(tables) > 1 and any(ANY in table for table in tables)  # one change may be found by more than one of them
         for table, subscriptions in tables.items():
             bucket = self._buckets.setdefault(table, _Bucket())
-            lookups = [equality(subscription) for subscription in subscriptions]
+            equalities = [_lookup(subscription) for subscription in subscriptions]
             if audience.key.verdicts or audience.key.session is not None or several:
                 bucket.watching[audience] = None
                 continue
-            if None in lookups:
+            if any(equality is None for equality in equalities):
                 identity, like = audience.key.identity, (audience.key.identity.role, tuple(subscriptions))
                 crowd = bucket.crowds.get(like)
                 if crowd is None:
@@ -324,9 +335,9 @@ class Index(Generic[Outlet]):
                 crowd.sockets += audience.sockets
                 audience.crowds.append(crowd)
                 continue
-            for lookup in lookups:
-                assert lookup is not None
-                column, values = lookup
+            for equality in equalities:
+                assert equality is not None
+                column, values = equality
                 for value in values:
                     bucket.by_value.setdefault(column, {}).setdefault(value, {})[audience] = None
 
@@ -358,7 +369,9 @@ def wants(subscription: Subscription, operation: Operation) -> bool:
 
 def _continues(one: AudienceKey, other: AudienceKey) -> bool:
     """Whether two tokens speak for the same user, as those before and after a refresh do, who asks for the same."""
-    return orjson.loads(one.identity.claims).get("sub") is not None and person(one) == person(other)
+    subjects = [orjson.loads(key.identity.claims).get("sub") for key in (one, other)]
+    same = subjects[0] is not None and subjects[0] == subjects[1]
+    return same and one.identity.role == other.identity.role and one.subscriptions == other.subscriptions
 
 
 def _bucket_keys(relation: Relation) -> tuple[tuple[str, str], ...]:
@@ -370,3 +383,26 @@ def _by_table(subscriptions: Iterable[Subscription]) -> dict[tuple[str, str], li
     for subscription in subscriptions:
         tables.setdefault((subscription.binding.schema, subscription.binding.table), []).append(subscription)
     return tables
+
+
+def _lookup(subscription: Subscription) -> tuple[TypedColumn, tuple[str, ...]] | None:
+    """An equality by which the subscription can be found; the authorizer marked those that texts can decide."""
+    exact = dict(subscription.exact_columns)
+    for part in subscription.parts:
+        if (values := _values(part)) is not None and (column := _columns(part)[0]) in exact:
+            return (column, exact[column]), values
+    return None
+
+
+def _values(part: Condition | Group) -> tuple[str, ...] | None:
+    """The values one of which its only column must have where it holds; None where other values may do."""
+    if isinstance(part, Condition):
+        return part.values if part.operator in ("eq", "in") and not part.negated else None
+    if len(set(_columns(part))) != 1:
+        return None
+    found = [_values(each) for each in part.parts]
+    return None if None in found else tuple(dict.fromkeys(value for values in found for value in values or ()))
+
+
+def _columns(part: Condition | Group) -> list[str]:
+    return [condition.column for condition in ((part,) if isinstance(part, Condition) else part.conditions)]

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from realtime_inspector.model import UNCHANGED, Change, Row, Value
-from realtime_inspector.visibility.filters import Condition, Group
-from realtime_inspector.visibility.subscription import Subscription
 
 TypedColumn = tuple[str, int]
 """A column's name and the oid of its type."""
@@ -46,26 +44,3 @@ def _old_value(change: Change, old: Row, column: TypedColumn) -> Value:
         if (candidate.name, candidate.type_oid) == column:
             return old[position] if change.old_is_full or candidate.is_key else UNCHANGED
     return UNCHANGED
-
-
-def equality(subscription: Subscription) -> tuple[TypedColumn, tuple[str, ...]] | None:
-    """An equality by which the subscription can be found; the authorizer marked those that texts can decide."""
-    exact = dict(subscription.exact_columns)
-    for part in subscription.parts:
-        if (values := _values(part)) is not None and (column := _columns(part)[0]) in exact:
-            return (column, exact[column]), values
-    return None
-
-
-def _values(part: Condition | Group) -> tuple[str, ...] | None:
-    """The values one of which its only column must have where it holds; None where other values may do."""
-    if isinstance(part, Condition):
-        return part.values if part.operator in ("eq", "in") and not part.negated else None
-    if len(set(_columns(part))) != 1:
-        return None
-    found = [_values(each) for each in part.parts]
-    return None if None in found else tuple(dict.fromkeys(value for values in found for value in values or ()))
-
-
-def _columns(part: Condition | Group) -> list[str]:
-    return [condition.column for condition in ((part,) if isinstance(part, Condition) else part.conditions)]

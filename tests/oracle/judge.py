@@ -100,7 +100,7 @@ class _Judging:
         self._data: dict[int, list[Receipt]] = {}
         self._verdicts: dict[int, list[Receipt]] = {}
         self._sent: dict[tuple[str, Key], tuple[int, int]] = {}
-        """By table and key, in which life the row was sent last, and in which commit."""
+        """By table and key, in which life the row was sent last, 0 if that was while it caught up, and in which commit."""
         self._places: list[tuple[int, int]] = []
         """Number of the event and life of each message, in order."""
 
@@ -211,7 +211,7 @@ class _Judging:
     def _deletion(self, event: Event, wish: Wish, data: Row, until: int) -> None:
         assert event.old is not None
         table, before = self._tables[event.table], event.before.get(self._listener.person)
-        was_sent = (event.table, event.old_key) in self._sent or self._once_saw(event)
+        was_sent = (event.table, event.old_key) in self._sent
         saw = before is not None and wish.filter.passes(before)
         by_key = self._keys and wish.filter.passes({name: event.old[name] for name in table.key})
         if not (was_sent or saw or by_key) and not self._excuse("told of a deletion by later policies", event, until):
@@ -224,11 +224,6 @@ class _Judging:
                 self._object("leak", event, f"old value of {name}: {value!r}; the row before was {before}")
         self._selected(event, wish, data["old_record"])
 
-    def _once_saw(self, event: Event) -> bool:
-        """Whether the row may have been sent to who was away, or to another socket of the same person, or on its way got lost."""
-        views = self._world.views[: event.commit + 1] if self._listener.life > 1 else []
-        return any(event.old_key in view[self._listener.person, event.table].rows for view in views)
-
     def _parting(self, event: Event, wish: Wish, receipt: Receipt) -> None:
         """A DELETE in the place of an UPDATE."""
         data = _told(receipt)
@@ -237,7 +232,7 @@ class _Judging:
             return
         assert event.old is not None
         table, before = self._tables[event.table], event.before.get(self._listener.person)
-        was_sent = (event.table, event.old_key) in self._sent or self._once_saw(event)
+        was_sent = (event.table, event.old_key) in self._sent
         saw = before is not None and wish.filter.passes(before)
         if not was_sent and not saw and not self._excuse("told that a row left by later policies", event, receipt.begun):
             self._object("leak", event, "was told that a row left which it never had")
@@ -293,24 +288,16 @@ class _Judging:
         )
 
     def _was_sent(self, event: Event, until: int, lives: range) -> bool:
-        """Whether this listener was sent the row by the process that deletes it, which remembers such things."""
+        """Whether this connection was sent the row, and the service remembers such things."""
         assert event.old is not None
         life, commit = self._sent.get((event.table, event.old_key), (0, 0))
-        runs = {self._listener.runs[each - 1] for each in (life, *lives) if each}
-        same = bool(life) and len(runs) == 1 and len(lives) > 0 and bool(self._tables[event.table].key)
-        if set(lives) != {life}:
-            asked = {frozenset(self._listener.refused.get(each, ())) for each in (life, *lives)}
-            same = same and len(asked) == 1 and not self._left_early({life, *lives})
+        same = list(lives) == [life] and bool(self._tables[event.table].key) and not self._may_forget(lives)
         # A table that is empty by then has forgotten its rows, although that has not been handled yet.
         forgotten = self._world.secured[event.table] | self._world.emptied[event.table]
         return same and not any(commit <= at <= until for at in forgotten)
 
-    def _left_early(self, lives: Iterable[int]) -> bool:
-        """Whether it may have left while it was set aside or caught up (docs/policies.md, "What was sent")."""
-        return self._was_aside(lives) or any(life > 1 and life not in self._listener.resumed for life in lives)
-
-    def _was_aside(self, lives: Iterable[int]) -> bool:
-        """Whether it was set aside, where it is told when it is its turn."""
+    def _may_forget(self, lives: Iterable[int]) -> bool:
+        """Who is set aside or goes back may lose what it was sent (docs/policies.md, "What was sent")."""
         return any(self._listener.sockets[life - 1] in self._set_aside for life in lives)
 
     def _reason(self, event: Event, wish: Wish, receipt: Receipt) -> None:
@@ -338,7 +325,7 @@ class _Judging:
         if event.old is not None and (event.operation == "DELETE" or partings or self._moved(event)):
             self._sent.pop((event.table, event.old_key), None)
         if event.new is not None and changes:
-            self._sent[event.table, event.key] = (changes[-1].life, event.commit)
+            self._sent[event.table, event.key] = (changes[-1].life if changes[-1].live else 0, event.commit)
 
     # What the person saw.
 
@@ -419,7 +406,7 @@ class _Judging:
     def _until(self, event: Event, lives: Iterable[int]) -> int:
         """How many commits had begun at most when it was decided that the listener is not sent the event."""
         resumed = [self._listener.resumed.get(life, self._world.begun) for life in lives if life > 1]
-        if self._was_aside(lives):
+        if self._may_forget(lives):
             told = (*self._data.items(), *self._verdicts.items())
             later = [receipt.begun for number, receipts in told if number > event.number for receipt in receipts]
             resumed.append(min(later, default=self._world.begun))
@@ -446,6 +433,8 @@ class _Judging:
             if wish.event == "*" and always and table.key and not any(view.raising for view in views):
                 rows = {key: self._shown_in(name, wish, row) for key, row in views[-1].rows.items() if wish.filter.passes(row)}
                 has = kept[name]
+                if self._may_forget([1]):  # it is not told then of everything that leaves
+                    has = {key: row for key, row in has.items() if key in rows}
                 if has != rows:
                     self._object("convergence", None, f"{name}: has {kept[name]}, a SELECT shows {list(rows.values())}")
 

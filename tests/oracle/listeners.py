@@ -75,8 +75,7 @@ class Socket:
 class Listener:
     """One client over all its connections. `refused`: by life, the tables that it may not listen to.
 
-    `resumed`: by life, how many commits had begun when it was told that it has everything. `runs`: by life, which process of the
-    service it was connected to; `run`: to which it connects now.
+    `resumed`: by life, how many commits had begun when it was told that it has everything.
     """
 
     name: str
@@ -91,8 +90,6 @@ class Listener:
     refused: dict[int, set[str]] = field(default_factory=dict)
     sockets: list[Socket] = field(default_factory=list)
     token: str = ""
-    run: int = 0
-    runs: list[int] = field(default_factory=list)
 
     @property
     def life(self) -> int:
@@ -122,7 +119,6 @@ class Listener:
         authorized = await _insist(lambda: pipeline.authorize(who, bindings, TOPIC, resume))
         self.token = authorized.resume_token
         self.sockets.append(Socket(self._keep))
-        self.runs.append(self.run)
         self.refused[self.life] = set(self.wishes) - {s.binding.table for s in authorized.subscriptions}
         index.subscribe(self.socket, TOPIC, "2.0.0", who, authorized, self.verdicts)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +12,9 @@ from realtime_inspector.model import Binding, Position
 from realtime_inspector.pipeline import Pipeline
 from realtime_inspector.ports import Outlet
 from realtime_inspector.settings import Settings
-from realtime_inspector.visibility.audience import Arrival, Returning
+from realtime_inspector.visibility.audience import Audience, Returning
 from realtime_inspector.visibility.index import Index
+from realtime_inspector.visibility.memory import RowId, Sent
 from tests.oracle.listeners import Laggard, Listener, Wish
 from tests.oracle.people import PEOPLE, WATCHING
 from tests.oracle.tables import filters
@@ -30,11 +31,11 @@ SELECTED = ("tag", "n")
 class Noting(Index[Any]):
     """Keeps who was set aside, from here or while it caught up."""
 
-    def __init__(self, set_aside: set[Any]) -> None:
+    def __init__(self, departed: set[Any]) -> None:
         super().__init__()
-        self._set_aside = set_aside
+        self._departed = departed
 
-    def begin_round(self) -> tuple[Position, list[Arrival[Any]]] | None:
+    def begin_round(self) -> tuple[Position, dict[Audience[Any], Mapping[RowId, Sent]]] | None:
         begun = super().begin_round()
         if begun is not None and self.behind is not None:
             self.behind.depart = partial(self._noted, self.behind.depart)
@@ -47,7 +48,7 @@ class Noting(Index[Any]):
         self, depart: Callable[..., dict[tuple[Any, str], Returning]], *arguments: Any
     ) -> dict[tuple[Any, str], Returning]:
         left = depart(*arguments)
-        self._set_aside.update(outlet for outlet, _ in left)
+        self._departed.update(outlet for outlet, _ in left)
         return left
 
 
@@ -149,7 +150,6 @@ class Stage:
                 listener.leave(self._index, self._chance.choice(LOST) if listener.travels else 0)
         await self._start()
         for listener in self.listeners:
-            listener.run += 1
             await listener.join(self._running, self._index)
 
     async def _travel(self) -> None:

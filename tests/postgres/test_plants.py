@@ -13,7 +13,7 @@ from realtime_inspector.pipeline import askers, asking, river
 from realtime_inspector.pipeline.records import Records
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
 from realtime_inspector.protocol.positions import PositionTokens
-from realtime_inspector.visibility import memory, passage
+from realtime_inspector.visibility import memory
 from realtime_inspector.visibility.decisions import _Sight
 from tests.conftest import fresh_database
 from tests.oracle.judge import judge
@@ -138,8 +138,7 @@ async def test_the_judge_objects(postgres: EmbeddedPostgres, monkeypatch: Patch,
 
 async def test_a_memory_that_keeps_deleted_rows_is_noticed(engine: Engine, start: Start, monkeypatch: Patch) -> None:
     """The key of a row that was sent becomes a hidden row's."""
-    for room in (memory, passage):
-        monkeypatch.setattr(room, "parts", lambda *_: False)
+    monkeypatch.setattr(memory, "parts", lambda *_: False)
     with pytest.raises(AssertionError):
         await test_partings.test_a_key_that_is_used_again_for_a_hidden_row_is_nobodys(engine, start)
 

@@ -344,7 +344,7 @@ def test_who_is_set_aside_goes_with_all_that_is_known_of_it() -> None:
     index.aside = Index()
     index.aside.returning.update(left)
     assert (len(index), index.is_behind("slow", ["room"])) == (1, True)
-    [(_, present, _)] = index.aside.admit()
+    [present] = index.aside.admit(Position(9, 0))
     assert (present.joining, present.began("slow")) == ({"slow": Position(9, 0)}, BEGINNING)
     present.settle(Position(9, 0))
     assert present.members == {"slow": BEGINNING}
@@ -363,76 +363,41 @@ def aside(*slow: tuple[str, int]) -> Index[str]:
     return made
 
 
-def test_who_comes_from_elsewhere_brings_what_it_was_sent_however_far_the_others_are() -> None:
-    index = aside(("ahead", 5), ("behind", 3))
-    sent = {each.outlet: (each.returning.sent, each.audience.began(each.outlet)) for each in index.admit()}
-    assert sent == {
-        outlet: ({("row",): ((0, Position(after, 0)),)}, BEGINNING) for outlet, after in (("ahead", 5), ("behind", 3))
-    }
+def test_what_one_was_sent_does_not_count_for_others_whose_changes_were_decided_at_another_moment() -> None:
+    index = aside(("first", 5), ("second", 5))
+    [(audience, sent)] = index.admit(Position(5, 0)).items()
+    assert sent == {("row",): ((0, Position(5, 0)),)}
+    assert [audience.began(outlet) for outlet in ("first", "second")] == [BEGINNING, Position(5, 0)]
+    index.returning.update(aside(("third", 5)).returning)
+    assert (index.admit(Position(5, 0)), audience.began("third")) == ({}, Position(5, 0))
 
 
-def test_where_the_stream_goes_back_nobody_is_sent_again_what_it_has() -> None:
+def test_who_is_further_than_the_others_counts_as_having_received_nothing() -> None:
+    """The changes in between are still to be decided for the others, and take rows away that it was sent since."""
+    index = aside(("ahead", 5))
+    assert index.admit(Position(3, 0)) == {}
+    assert [audience.began("ahead") for audience in index.audiences()] == [Position(5, 0)]
+
+
+def test_where_the_stream_goes_back_nobody_counts_as_having_received_what_comes_again() -> None:
     index = aside(("behind", 3))
-    [(_, audience, _)] = index.admit()
+    [audience] = index.admit(Position(3, 0))
     assert audience.began("behind") == BEGINNING
     audience.settle(Position(9, 0))
     audience.rewind(Position(9, 0))
-    assert (audience.members, audience.began("behind"), audience.joining["behind"]) == ({}, BEGINNING, Position(9, 0))
+    assert (audience.members, audience.began("behind"), audience.joining["behind"]) == ({}, Position(9, 0), Position(9, 0))
 
 
-def test_who_comes_back_to_others_who_were_served_meanwhile_brings_what_it_was_sent() -> None:
+def test_who_comes_back_to_others_who_were_served_meanwhile_leaves_behind_what_it_was_sent() -> None:
     index = subscribed(here=Subscription(binding()))
     [present] = index.audiences()
     present.settle(Position(4, 0))
     for outlet, identity in (("back", ALICE), ("alone", BOB)):
         returned(index, outlet, 3, identity)
     hindmost(index)
-    moved = {before.key.identity: now for before, now in index.end_round(Position(9, 0))}
-    assert (moved[BOB].began("alone"), moved[ALICE].began("back")) == (Position(3, 0), Position(3, 0))
-    assert (moved[ALICE], present.began("here")) == (present, BEGINNING)
-
-
-def test_who_was_here_of_late_is_known_also_with_a_renewed_token() -> None:
-    index = subscribed(gone=Subscription(binding()))
-    [audience] = index.audiences()
-    index.departed.expire(0.0, 10)
-    index.unsubscribe("gone", "room")
-    renewed = replace(audience.key, identity=Identity("authenticated", '{"exp":2,"sub":"alice"}'))
-    for now, known in ((1.0, [audience]), (9.0, [audience]), (11.0, [])):
-        index.departed.expire(now, 10)
-        assert index.departed.known(renewed) == known
-        assert index.departed.known(replace(renewed, identity=BOB)) == []
-        assert index.departed.known(replace(renewed, topic="other")) == []
-
-
-def test_two_audiences_of_one_key_may_have_left() -> None:
-    """One of them was renamed to it, with a new token, after the other one had left."""
-    index = subscribed(gone=Subscription(binding()))
-    [first] = index.audiences()
-    index.unsubscribe("gone", "room")
-    renewed = Identity("authenticated", '{"exp":2,"sub":"alice"}')
-    index.subscribe("here", "room", "2.0.0", renewed, Authorized((Subscription(binding()),)), False)
-    [second] = index.audiences()
-    index.subscribe("here", "room", "2.0.0", ALICE, Authorized((Subscription(binding()),)), False)
-    index.change_over(Position(1, 0))
-    assert second.key == first.key
-    index.departed.expire(0.0, 5)
-    index.unsubscribe("here", "room")
-    assert index.departed.known(first.key) == [first, second]
-    for now, known in ((6.0, [second]), (12.0, [])):
-        index.departed.expire(now, 5)
-        assert index.departed.known(first.key) == known
-
-
-def test_who_joins_again_is_the_same_audience() -> None:
-    index = subscribed(gone=Subscription(binding()))
-    [audience] = index.audiences()
-    index.unsubscribe("gone", "room")
-    index.subscribe("again", "room", "2.0.0", ALICE, Authorized((Subscription(binding()),), after=Position(7, 0)), False)
-    index.departed.expire(0.0, 0)
-    index.departed.expire(9.0, 0)
-    assert (index.audiences(), audience.joining) == ([audience], {"again": Position(7, 0)})
-    assert index.departed.known(audience.key) == [audience]
+    [(before, now)] = index.end_round(Position(9, 0))
+    assert (before.key.identity, now.began("alone"), present.began("back")) == (BOB, Position(3, 0), Position(9, 0))
+    assert present.began("here") == BEGINNING
 
 
 def test_who_is_aside_may_become_somebody_else_and_is_told_once_when_it_has_caught_up() -> None:
@@ -443,7 +408,7 @@ def test_who_is_aside_may_become_somebody_else_and_is_told_once_when_it_has_caug
     assert index.behind is not None
     [audience] = index.behind.audiences()
     index.aside.returning.update(index.behind.depart([audience], Position(4, 0), {}))
-    index.aside.admit()
+    index.aside.admit(Position(4, 0))
     index.subscribe("slow", "room", "2.0.0", BOB, Authorized((Subscription(binding()),)), False)
     index.aside.change_over(Position(5, 0))
     told = [(outlet, key.identity) for outlet, key in index.aside.resumed()]
@@ -456,7 +421,7 @@ def test_another_log_makes_nobody_aside_who_they_were_before() -> None:
     index = subscribed(slow=Subscription(binding()))
     index.aside = Index()
     index.aside.returning.update(index.depart(index.audiences(), Position(4, 0), {}))
-    index.aside.admit()
+    index.aside.admit(Position(4, 0))
     index.subscribe("slow", "room", "2.0.0", BOB, Authorized((Subscription(binding()),)), False)
     index.settle()
     assert [(list(each.members), each.key.identity) for each in index.audiences()] == [(["slow"], BOB)]
@@ -510,11 +475,3 @@ def test_a_crowd_knows_how_many_sockets_it_has(steps: list[tuple[int, int, str]]
     for crowd in touched.crowds:
         assert crowd.sockets == sum(audience.sockets for audience in crowd) > 0
     assert sum(audience.sockets for audience in touched) == len(index)
-
-
-def test_who_left_while_it_was_found_to_be_slow_is_set_aside_no_more() -> None:
-    index = subscribed(slow=Subscription(binding()))
-    [audience] = index.audiences()
-    index.unsubscribe("slow", "room")
-    for _ in range(2):
-        assert index.depart([audience], Position(4, 0), {}) == {}

@@ -17,8 +17,7 @@ from realtime_inspector.model import (
     Row,
 )
 from realtime_inspector.visibility.filters import Condition
-from realtime_inspector.visibility.memory import Memory, found_row
-from realtime_inspector.visibility.passage import Passage
+from realtime_inspector.visibility.memory import Memory, Passage, found_row
 from realtime_inspector.visibility.subscription import Subscription
 
 NOTES = Relation(1, "public", "notes", ReplicaIdentity.DEFAULT, (Column("id", 23, -1, True), Column("body", 25)))
@@ -66,13 +65,13 @@ def test_what_one_was_sent_goes_along_to_another_memory_unless_the_table_is_anot
     send(here, change(1, INSERT, "1"), one, other)
     send(here, change(2, INSERT, "2"), one)
     taken = here.taken([one])
-    there.give(same, taken[one].items())
+    there.give(same, taken[one])
     assert [sent(there, key, same) for key in ("1", "2")] == [[(EVERY, Position(1, 0))], [(EVERY, Position(2, 0))]]
     assert sent(there, "1", other) == []
     send(there, change(3, DELETE, old="1"), same)
     passage = passing(here, change(4, TRUNCATE))
     passage.close()
-    here.give(one, there.taken([same])[same].items())
+    here.give(one, there.taken([same])[same])
     assert (sent(there, "1", same), sent(here, "2", one)) == ([], [])
 
 
@@ -110,43 +109,6 @@ def test_what_takes_a_row_away_takes_it_from_everybody(taking: Change, noticed: 
         memory.pass_by([taking])
     assert sent(memory, "1", one) == []
     assert sent(memory, "9", one) == []
-
-
-def test_a_row_that_was_sent_later_is_not_what_a_change_finds_or_takes_away() -> None:
-    memory: Memory[Holder] = Memory(10)
-    ahead, behind = Holder(), Holder()
-    table = memory.table(1, ("id",), "")
-    memory.give(ahead, [((table, "1"), ((0, Position(5, 0)),))])
-    memory.give(behind, [((table, "1"), ((0, Position(1, 0)),))])
-    passage = passing(memory, change(3, DELETE, old="1"))
-    assert [passage.recall(holder, (EVERY, RED)).sent(0) for holder in (ahead, behind)] == [[], [(EVERY, Position(1, 0))]]
-    passage.close()
-    assert (sent(memory, "1", ahead), sent(memory, "1", behind)) == ([(EVERY, Position(5, 0))], [])
-
-
-def test_what_was_taken_away_is_known_for_those_who_come_back_to_before_that() -> None:
-    memory: Memory[Holder] = Memory(10, 2)
-    one, other = Holder(), Holder()
-    send(memory, change(2, INSERT, "1"), one, other)
-    send(memory, change(3, INSERT, "2"), one)
-    memory.pass_by([change(4, DELETE, old="1")])
-    table = memory.table(1, ("id",), "")
-    past = memory.past([one])[one]
-    assert [(entry.row, entry.gone) for entry in past] == [((table, "1"), Position(4, 0)), ((table, "2"), None)]
-    passing(memory, change(5, DELETE, old="2")).close()
-    assert [entry.gone for entry in memory.past([one])[one]] == [Position(5, 0)]
-    memory.trim(Position(5, 0))
-    assert memory.past([one])[one] == []
-
-
-def test_what_left_a_view_is_known_for_those_who_come_back_too() -> None:
-    memory: Memory[Holder] = Memory(10, 10)
-    one = Holder()
-    send(memory, change(1, INSERT, "1"), one)
-    passage = passing(memory, change(2, UPDATE, "1"))
-    passage.recall(one, (EVERY, RED)).leave(0, (EVERY,))
-    passage.close()
-    assert [(entry.sent, entry.gone) for entry in memory.past([one])[one]] == [(((0, Position(1, 0)),), Position(2, 0))]
 
 
 def test_an_update_that_leaves_the_key_alone_takes_nothing_away() -> None:
