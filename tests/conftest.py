@@ -11,11 +11,16 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from realtime_inspector.postgres import binaries
 from realtime_inspector.postgres.embedded import EmbeddedPostgres
 
 NUMBERS = itertools.count(1)
+
+# How long an example takes says how busy the machine is, and nothing about us.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # The default draws every local variable of every frame, for seconds, while the loop of the test stands still.
 structlog.configure(
